@@ -1,0 +1,122 @@
+/** What the flags of `annals devnet` come to: defaults, and what does not go together. */
+import { assert, describe, it } from "vitest"
+import {
+  devnetOptions,
+  type DevnetOptions,
+  type RawDevnetOptions,
+} from "../../src/cli/devnetOptions.ts"
+
+const nothing: RawDevnetOptions = {
+  network: undefined,
+  chain: [],
+  generate: undefined,
+  shape: undefined,
+  seed: undefined,
+  peers: undefined,
+  eth: undefined,
+  port: undefined,
+  "latency-ms": undefined,
+  "bandwidth-mbit": undefined,
+  fault: [],
+}
+
+const devnet = (given: Partial<RawDevnetOptions>): DevnetOptions => {
+  const options = devnetOptions({ ...nothing, ...given })
+  assert(options.ok, JSON.stringify(options))
+  return options.value
+}
+
+const refusal = (given: Partial<RawDevnetOptions>): string => {
+  const options = devnetOptions({ ...nothing, ...given })
+  assert(!options.ok, JSON.stringify(options))
+  return options.reason
+}
+
+const noFaults = {
+  slow: 0,
+  silent: 0,
+  short: 0,
+  skip: 0,
+  empty: 0,
+  lie: 0,
+  garbage: 0,
+  leave: 0,
+}
+
+describe("devnetOptions", () => {
+  it("has the documented defaults for a made chain", () => {
+    assert.deepEqual(devnet({ generate: 2000 }), {
+      network: undefined,
+      chainFiles: [],
+      generate: { blocks: 2000, shape: "light", seed: 1 },
+      peers: 10,
+      ethVersions: [68, 69, 70],
+      port: undefined,
+      latencyMs: 0,
+      bandwidthMbit: undefined,
+      faults: noFaults,
+    })
+  })
+
+  it("serves files as mainnet's unless told otherwise", () => {
+    const options = devnet({ chain: ["a", "b"] })
+    assert.deepEqual(options.chainFiles, ["a", "b"])
+    assert.strictEqual(options.network, "mainnet")
+    assert.isUndefined(options.generate)
+    assert.strictEqual(devnet({ chain: ["a"], network: "g.json" }).network, "g.json")
+  })
+
+  it("hands every flag on", () => {
+    const options = devnet({
+      network: "g.json",
+      generate: 3,
+      shape: "tiny",
+      seed: 0,
+      peers: 4,
+      eth: "70, 68",
+      port: 30_303,
+      "latency-ms": 50,
+      "bandwidth-mbit": 100,
+      fault: ["slow=1,silent=2", "lie=1"],
+    })
+    assert.deepEqual(options, {
+      network: "g.json",
+      chainFiles: [],
+      generate: { blocks: 3, shape: "tiny", seed: 0 },
+      peers: 4,
+      ethVersions: [68, 70],
+      port: 30_303,
+      latencyMs: 50,
+      bandwidthMbit: 100,
+      faults: { ...noFaults, slow: 1, silent: 2, lie: 1 },
+    })
+  })
+
+  it("needs exactly one of a file and a made chain", () => {
+    assert.include(refusal({}), "--chain FILE or --generate BLOCKS")
+    assert.include(refusal({ chain: ["a"], generate: 1 }), "exclude each other")
+    assert.include(refusal({ chain: ["a"], seed: 1 }), "go with --generate")
+  })
+
+  it("refuses versions that it does not speak", () => {
+    assert.include(refusal({ generate: 1, eth: "67" }), 'takes 68, 69 or 70, not "67"')
+    assert.include(refusal({ generate: 1, eth: "68,,69" }), 'not ""')
+  })
+
+  it("refuses faults that it does not know, cannot read or has been told before", () => {
+    assert.include(refusal({ generate: 1, fault: ["rude=1"] }), 'not "rude"')
+    assert.include(refusal({ generate: 1, fault: ["slow"] }), "takes KIND=N")
+    assert.include(refusal({ generate: 1, fault: ["slow=-1"] }), "takes KIND=N")
+    assert.include(refusal({ generate: 1, fault: ["slow=1", "slow=1"] }), "given twice")
+  })
+
+  it("refuses more faults than peers, and allows as many", () => {
+    assert.include(refusal({ generate: 1, peers: 2, fault: ["slow=2,lie=1"] }), "there are 2")
+    assert.strictEqual(devnet({ generate: 1, peers: 2, fault: ["slow=1,lie=1"] }).faults.lie, 1)
+  })
+
+  it("refuses a port that leaves none for the last peer", () => {
+    assert.include(refusal({ generate: 1, port: 65_527 }), "leaves no ports")
+    assert.strictEqual(devnet({ generate: 1, port: 65_526 }).port, 65_526)
+  })
+})
