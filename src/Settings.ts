@@ -1,0 +1,83 @@
+/**
+ * Every tunable of the program: its unit, its default, and why it has that value. Commands turn
+ * their flags into overrides of {@link defaults}; tests override what they need.
+ */
+import { Context, Layer } from "effect"
+
+/** The tunables. Names carry their units; every value is a whole number of at least 0. */
+export interface SettingsShape {
+  /** Most blocks in a batch. 32: a batch's headers and receipts fit a few answers of 2 MiB. */
+  readonly blocksPerAssignment: number
+  /** Receipts lists asked for at once. 16: about one soft limit (2 MiB) of mainnet's blocks. */
+  readonly receiptsPerRequest: number
+  /** Deadline of one request. 4 s: several round trips to the other side of the world. */
+  readonly requestTimeoutMs: number
+  /** How long what nobody serves is waited for, and how long for a first peer. */
+  readonly giveUpMs: number
+  /** Blocks below the head that may still be reorganised away. */
+  readonly rollbackWindowBlocks: number
+  /** Sessions kept at once. */
+  readonly maxPeers: number
+  /** Sessions before work starts. */
+  readonly minPeers: number
+  /** Dials under way at once: each costs a handshake of about 9 ms of processor time. */
+  readonly maxConcurrentDials: number
+  /** Batches a peer works on at once. One in probe, so that a latency is that of one request. */
+  readonly slotsPerPeer: number
+  /** First pause of a peer after a failure; doubles with each further one. */
+  readonly coolDownMs: number
+  /** Longest cool-down. */
+  readonly maxCoolDownMs: number
+  /** Failures in a row that ban a peer. */
+  readonly failuresToBan: number
+  /** How long a ban lasts. */
+  readonly banMs: number
+  /** First wait before a peer that could not be reached is dialled again; doubles. */
+  readonly redialMs: number
+  /** Longest wait between dials. 30 s: geth and reth take one attempt per address in that time. */
+  readonly maxRedialMs: number
+  /**
+   * Bytes of answers that may be under way or in memory, from the request to the last stage.
+   * 128 MiB leaves room for the rest of the program under 512 MiB.
+   */
+  readonly bytesInFlight: number
+  /** What a receipts answer is taken to weigh before it is there: the peers' soft limit. */
+  readonly receiptsAnswerBytes: number
+  /** What one header is taken to weigh before it is there. */
+  readonly headerBytes: number
+  /**
+   * Fetched blocks queued before a stage. Their bytes are bounded by `bytesInFlight`; this bounds
+   * the bookkeeping, about 1 kB a block.
+   */
+  readonly stageQueueBlocks: number
+}
+
+/** The values without any flag. */
+export const defaults: SettingsShape = {
+  blocksPerAssignment: 32,
+  receiptsPerRequest: 16,
+  requestTimeoutMs: 4_000,
+  giveUpMs: 60_000,
+  rollbackWindowBlocks: 64,
+  maxPeers: 50,
+  minPeers: 1,
+  maxConcurrentDials: 200,
+  slotsPerPeer: 1,
+  coolDownMs: 500,
+  maxCoolDownMs: 30_000,
+  failuresToBan: 5,
+  banMs: 120_000,
+  redialMs: 1_000,
+  maxRedialMs: 30_000,
+  bytesInFlight: 128 * 1024 * 1024,
+  receiptsAnswerBytes: 2 * 1024 * 1024,
+  headerBytes: 700,
+  stageQueueBlocks: 512,
+}
+
+/** The tunables in force. */
+export class Settings extends Context.Tag("annals/Settings")<Settings, SettingsShape>() {
+  /** The defaults with some values replaced. */
+  static readonly layer = (overrides: Partial<SettingsShape> = {}): Layer.Layer<Settings> =>
+    Layer.succeed(Settings, { ...defaults, ...overrides })
+}

@@ -1,0 +1,121 @@
+/**
+ * Real peers on 127.0.0.1 that serve a chain held in memory: RLPx listeners with keys of their own,
+ * a latency, a bandwidth and a fault each. Used by `annals devnet` and by tests.
+ */
+import { createECDH, randomBytes } from "node:crypto"
+import { Clock, Duration, Effect, type Scope } from "effect"
+import type { ChainSpec } from "../chain/chainSpec.ts"
+import type { Enode } from "../chain/enode.ts"
+import { type LocalHead, localStatus, statusMismatch } from "../chain/status.ts"
+import { toHex } from "../domain/hex.ts"
+import type { EthRequest } from "../wire/ethMessages.ts"
+import type { EthVersion } from "../wire/hello.ts"
+import { listen } from "../wire/Listener.ts"
+import type { Session, SessionOptions } from "../wire/Session.ts"
+import { type ListenError, WrongNetwork } from "../wire/WireError.ts"
+import { answerItems, encodeAnswer } from "./answers.ts"
+import { type FaultKind, react } from "./faults.ts"
+import type { ServedChain } from "./servedChain.ts"
+
+/** One peer to start. */
+export interface DevnetPeerOptions {
+  readonly chain: ChainSpec
+  readonly served: ServedChain
+  readonly ethVersions: ReadonlyArray<EthVersion>
+  /** 0 lets the system choose. */
+  readonly port: number
+  /** From the arrival of a request to the departure of its answer. */
+  readonly latencyMs: number
+  /** Of what the peer sends, over all its sessions; undefined for no limit. */
+  readonly bandwidthMbit: number | undefined
+  readonly fault: FaultKind | undefined
+}
+
+const HOST = "127.0.0.1"
+
+/** Sessions that may be opened at once: a benchmark dials everything at the same instant. */
+const MAX_OPENING = 64
+
+/** Starts a peer that listens as long as the scope; gives its address. */
+export const startDevnetPeer = (
+  options: DevnetPeerOptions,
+): Effect.Effect<Enode, ListenError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { served } = options
+    const key = createECDH("secp256k1")
+    key.setPrivateKey(randomBytes(32))
+    const head: LocalHead = {
+      ...served.head,
+      totalDifficulty: served.totalDifficultyAt(served.lastBlock),
+      earliest: served.firstBlock,
+    }
+    const answer = makeAnswering(options)
+    const sessionOptions: SessionOptions = {
+      privateKey: new Uint8Array(key.getPrivateKey()),
+      clientId: `annals-devnet/${options.fault ?? "honest"}`,
+      listenPort: options.port,
+      ethVersions: options.ethVersions,
+      localStatus: (version) => localStatus(options.chain, head, version),
+      checkStatus: (status) => {
+        const mismatch = statusMismatch(options.chain, head, status)
+        return mismatch === undefined ? undefined : new WrongNetwork(mismatch)
+      },
+      onRequest: answer,
+    }
+    const where = { host: HOST, port: options.port, maxOpening: MAX_OPENING }
+    const listener = yield* listen(where, sessionOptions, (session) => session.closed)
+    return {
+      nodeId: toHex(key.getPublicKey().subarray(1)),
+      host: HOST,
+      tcpPort: listener.port,
+      udpPort: listener.port,
+    }
+  })
+
+/** Gives what a peer does with each request: latency, bandwidth and fault applied. */
+const makeAnswering = (
+  options: DevnetPeerOptions,
+): ((session: Session, request: EthRequest) => Effect.Effect<Uint8Array | null>) => {
+  const { served, fault, latencyMs } = options
+  // Counts of sessions that are gone are gone with them.
+  const requests = new WeakMap<Session, number>()
+  const send = makeBandwidth(options.bandwidthMbit)
+  const numberOf = (hash: Uint8Array): number | undefined => served.numberOf(toHex(hash))
+
+  return Effect.fnUntraced(function* (session: Session, request: EthRequest) {
+    const nth = (requests.get(session) ?? 0) + 1
+    requests.set(session, nth)
+    const honest = answerItems(served, session.ethVersion, request)
+    const reaction = react(fault, request, nth, honest, numberOf)
+    switch (reaction._tag) {
+      case "Silence":
+        return null
+      case "Leave":
+        yield* session.disconnect("too_many_peers")
+        return null
+      case "Garbage":
+        yield* Effect.sleep(Duration.millis(latencyMs))
+        yield* session.sendRaw(reaction.code, randomBytes(64))
+        return null
+      case "Answer": {
+        const delayMs = latencyMs + reaction.extraDelayMs
+        if (delayMs > 0) yield* Effect.sleep(Duration.millis(delayMs))
+        const payload = encodeAnswer(session.ethVersion, request, reaction.answer)
+        yield* send(payload.length)
+        return payload
+      }
+    }
+  })
+}
+
+/** Gives the wait that keeps what is sent within `mbit` megabits a second, first come first. */
+const makeBandwidth = (mbit: number | undefined): ((bytes: number) => Effect.Effect<void>) => {
+  if (mbit === undefined) return () => Effect.void
+  const bytesPerMs = (mbit * 1_000_000) / 8 / 1000
+  let freeAtMs = 0
+  return (bytes) =>
+    Effect.flatMap(Clock.currentTimeMillis, (nowMs) => {
+      freeAtMs = Math.max(freeAtMs, nowMs) + bytes / bytesPerMs
+      return Effect.sleep(Duration.millis(freeAtMs - nowMs))
+    })
+}

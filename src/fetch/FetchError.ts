@@ -1,0 +1,61 @@
+/**
+ * What can go wrong between asking a peer for a block and having it. Errors of one request on the
+ * wire (`Timeout`, `Disconnected`, `Malformed`) come from `wire/WireError.ts`; those of what an
+ * answer says are here. What each of them leads to is written in one place, `verdict.ts`.
+ */
+import { Data } from "effect"
+import type { RequestError } from "../wire/WireError.ts"
+
+/** The peer has none of the headers that were asked for, although they lie below its head. */
+export class MissingHeaders extends Data.TaggedError("MissingHeaders")<{
+  readonly peerId: string
+  readonly fromBlock: number
+  readonly asked: number
+}> {}
+
+/** A header that is not the one asked for: wrong number, broken link, not a header. A lie. */
+export class WrongHeader extends Data.TaggedError("WrongHeader")<{
+  readonly peerId: string
+  readonly blockNumber: number
+  readonly what: "number" | "parent_hash" | "encoding"
+  readonly expected: string
+  readonly actual: string
+}> {}
+
+/** An answer that ends before the last block that was asked for. No fault: servers cap answers. */
+export class Truncated extends Data.TaggedError("Truncated")<{
+  readonly peerId: string
+  readonly asked: number
+  readonly got: number
+}> {}
+
+/** Blocks that an answer leaves out although it holds later ones: the peer lacks them. No fault. */
+export class Skipped extends Data.TaggedError("Skipped")<{
+  readonly peerId: string
+  readonly blockNumbers: ReadonlyArray<number>
+}> {}
+
+/** No receipts for blocks whose headers say that they have some: the peer does not hold them. */
+export class EmptyAnswer extends Data.TaggedError("EmptyAnswer")<{
+  readonly peerId: string
+  readonly fromBlock: number
+  readonly asked: number
+}> {}
+
+/** Receipts that belong to none of the blocks that were asked for. A lie. */
+export class WrongReceipts extends Data.TaggedError("WrongReceipts")<{
+  readonly peerId: string
+  readonly blockNumber: number
+  readonly expected: string
+  readonly actual: string
+}> {}
+
+/** Everything that can fail a block while it is fetched. */
+export type FetchError =
+  | RequestError
+  | MissingHeaders
+  | WrongHeader
+  | Truncated
+  | Skipped
+  | EmptyAnswer
+  | WrongReceipts

@@ -1,0 +1,111 @@
+/**
+ * `annals devnet`: starts the peers, names each on stdout when all of them listen, and serves until
+ * it is told to stop, or the program that started it with a channel to it is gone.
+ */
+import { Effect } from "effect"
+import type { ChainSpec } from "../chain/chainSpec.ts"
+import { formatEnode } from "../chain/enode.ts"
+import { resolveNetwork } from "../chain/Network.ts"
+import { ExitCode, exitCodeOfSignal } from "../cli/exitCodes.ts"
+import type { DevnetOptions } from "../cli/devnetOptions.ts"
+import { UsageError } from "../cli/UsageError.ts"
+import { Stop } from "../observe/Stop.ts"
+import { Terminal } from "../observe/Terminal.ts"
+import { readChainFiles } from "../devnet/chainFiles.ts"
+import { startDevnetPeer } from "../devnet/DevnetPeers.ts"
+import { type FaultKind, faultKinds } from "../devnet/faults.ts"
+import { generateChain, generatedChainSpec } from "../devnet/generatedChain.ts"
+import { ChainFileInvalid, type ServedChain } from "../devnet/servedChain.ts"
+
+/** Runs the devnet; see the module. */
+export const runDevnet = Effect.fn("runDevnet")(function* (
+  options: DevnetOptions,
+): Effect.fn.Return<ExitCode, UsageError, Stop | Terminal> {
+  const stop = yield* Stop
+  const terminal = yield* Terminal
+  const chain = yield* chainSpecOf(options)
+  const served = yield* servedChainOf(options, chain)
+  const faults = assignFaults(options)
+  return yield* Effect.scoped(
+    Effect.gen(function* () {
+      const enodes = yield* Effect.forEach(faults, (fault, index) =>
+        startDevnetPeer({
+          chain,
+          served,
+          ethVersions: options.ethVersions,
+          port: options.port === undefined ? 0 : options.port + index,
+          latencyMs: options.latencyMs,
+          bandwidthMbit: options.bandwidthMbit,
+          fault,
+        }),
+      )
+      for (const enode of enodes) yield* terminal.data(formatEnode(enode))
+      const { numbers, firstBlock, lastBlock } = served
+      yield* terminal.log(
+        `${enodes.length} peers serve ${numbers.length} blocks, ${firstBlock} to ${lastBlock}`,
+      )
+      return yield* Effect.raceFirst(
+        Effect.map(stop.requested, exitCodeOfSignal),
+        Effect.as(orphaned, ExitCode.complete),
+      )
+    }),
+  ).pipe(
+    Effect.catchTag("ListenError", ({ host, port, reason }) =>
+      Effect.fail(
+        new UsageError({
+          reason:
+            reason === "EADDRINUSE"
+              ? `--port: ${host}:${port} is in use by another program; choose another port`
+              : `--port: cannot listen on ${host}:${port} (${reason})`,
+        }),
+      ),
+    ),
+  )
+})
+
+/** Waits for the end of the program that started this one, where there is a channel to it. */
+const orphaned: Effect.Effect<void> = Effect.async((resume) => {
+  const gone = (): void => resume(Effect.void)
+  process.on("disconnect", gone)
+  return Effect.sync(() => process.off("disconnect", gone))
+})
+
+/** The chain that the peers say they are on. */
+const chainSpecOf = (options: DevnetOptions): Effect.Effect<ChainSpec, UsageError> =>
+  options.network === undefined
+    ? Effect.succeed(generatedChainSpec())
+    : resolveNetwork(options.network).pipe(
+        Effect.mapError(
+          ({ name, reason }) => new UsageError({ reason: `--network ${name}: ${reason}` }),
+        ),
+      )
+
+/** The blocks that they serve. Block 0 comes from the network where its header is known. */
+const servedChainOf = (
+  options: DevnetOptions,
+  { genesisHeader }: ChainSpec,
+): Effect.Effect<ServedChain, UsageError> =>
+  Effect.try({
+    try: () => {
+      const genesis = genesisHeader === undefined ? {} : { genesisHeader }
+      const { generate } = options
+      return generate === undefined
+        ? readChainFiles(options.chainFiles, genesis)
+        : generateChain({ ...generate, ...genesis })
+    },
+    catch: (error) => error,
+  }).pipe(
+    Effect.catchAll((error) =>
+      error instanceof ChainFileInvalid
+        ? Effect.fail(new UsageError({ reason: `--chain ${error.message}` }))
+        : Effect.die(error),
+    ),
+  )
+
+/** A fault or none for each peer: the faulty ones come first. */
+const assignFaults = (options: DevnetOptions): ReadonlyArray<FaultKind | undefined> => {
+  const faulty = faultKinds.flatMap((kind) =>
+    Array.from({ length: options.faults[kind] }, () => kind),
+  )
+  return Array.from({ length: options.peers }, (_, index) => faulty[index])
+}

@@ -1,0 +1,75 @@
+/**
+ * The start of every mode that talks to peers: wait for enough of them, and say what was tried when
+ * there are none.
+ */
+import { Clock, Duration, Effect } from "effect"
+import { Terminal } from "../observe/Terminal.ts"
+import { Dialer } from "../peers/Dialer.ts"
+import { type PooledPeer, PeerPool } from "../peers/PeerPool.ts"
+import { PeerSource } from "../peers/PeerSource.ts"
+import { Settings } from "../Settings.ts"
+
+const LOOK_EVERY_MS = 20
+const TELL_EVERY_MS = 10_000
+/** How many of the nodes that were tried are named. */
+const MOST_NAMED = 20
+
+/**
+ * Waits for `minPeers` peers. Gives those there are when the wait is over: enough of them, or as
+ * many as came within `giveUpMs`, or none when nobody is left to dial.
+ */
+export const gatherPeers: Effect.Effect<
+  ReadonlyArray<PooledPeer>,
+  never,
+  PeerPool | Dialer | Settings | Terminal
+> = Effect.gen(function* () {
+  const { minPeers, giveUpMs } = yield* Settings
+  const pool = yield* PeerPool
+  const dialer = yield* Dialer
+  const terminal = yield* Terminal
+
+  const enough = pool.connected.pipe(
+    Effect.tap((peers) =>
+      peers.length < minPeers ? Effect.sleep(Duration.millis(LOOK_EVERY_MS)) : Effect.void,
+    ),
+    Effect.repeat({ until: (peers) => peers.length >= minPeers }),
+  )
+  const tell = pool.connected.pipe(
+    Effect.flatMap((peers) => terminal.progress(`waiting for peers: ${peers.length}/${minPeers}`)),
+    Effect.zipRight(Effect.sleep(Duration.millis(terminal.interactive ? 500 : TELL_EVERY_MS))),
+    Effect.forever,
+  )
+  yield* enough.pipe(
+    Effect.race(dialer.noneLeft),
+    Effect.race(tell),
+    Effect.timeoutOption(Duration.millis(giveUpMs)),
+    Effect.ensuring(terminal.endProgress),
+  )
+  const peers = yield* pool.connected
+  if (peers.length > 0 && peers.length < minPeers) {
+    const line = `annals: only ${peers.length} of ${minPeers} peers came; starting with them`
+    yield* terminal.log(line, "warning")
+  }
+  return peers
+})
+
+/** Says on stderr that no peer was usable, and what became of each that was tried. */
+export const tellNoPeers: Effect.Effect<void, never, Dialer | PeerSource | Terminal> = Effect.gen(
+  function* () {
+    const terminal = yield* Terminal
+    const dialer = yield* Dialer
+    const source = yield* PeerSource
+    const records = yield* dialer.records
+    yield* terminal.log(`annals: no peer was usable: ${source.description}`, "error")
+    for (const { enode, outcome } of records.slice(0, MOST_NAMED)) {
+      yield* terminal.log(`  ${enode}: ${outcome}`)
+    }
+    if (records.length > MOST_NAMED) {
+      yield* terminal.log(`  and ${records.length - MOST_NAMED} more`)
+    }
+  },
+)
+
+/** Milliseconds on the run's clock since `startMs`. */
+export const elapsedSince = (startMs: number): Effect.Effect<number> =>
+  Effect.map(Clock.currentTimeMillis, (nowMs) => nowMs - startMs)

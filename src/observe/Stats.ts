@@ -1,0 +1,11 @@
+/**
+ * The counters of this run, as a service: every stage writes into the same ones.
+ */
+import { Context, Layer } from "effect"
+import { Counters } from "./counters.ts"
+
+/** The run's {@link Counters}. */
+export class Stats extends Context.Tag("annals/Stats")<Stats, Counters>() {
+  /** Fresh counters. */
+  static readonly layer: Layer.Layer<Stats> = Layer.sync(Stats, () => new Counters())
+}

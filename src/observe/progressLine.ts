@@ -1,0 +1,49 @@
+/**
+ * The progress line as text. Pure: readings in, a line out.
+ */
+import type { Percentiles } from "./histogram.ts"
+
+/** What the line shows. Rates are over the last seconds. */
+export interface ProgressReading {
+  readonly done: number
+  readonly total: number
+  /** Blocks that a peer was asked for. */
+  readonly inFlight: number
+  /** Blocks that wait to be asked for. */
+  readonly queued: number
+  readonly blocksPerSec: number
+  readonly mibPerSec: number
+  /** Peers in the pool, and peers that were ever connected. */
+  readonly peersActive: number
+  readonly peersKnown: number
+  /** Of receipts requests so far, in milliseconds; of headers where there were no others. */
+  readonly latency: Percentiles
+  readonly requeued: number
+}
+
+/** One line, without a line end. */
+export const progressLine = (reading: ProgressReading): string => {
+  const { done, total, blocksPerSec, latency } = reading
+  const percent = total === 0 ? 100 : Math.floor((done / total) * 100)
+  const etaSec = blocksPerSec > 0 ? (total - done) / blocksPerSec : undefined
+  return [
+    `${done}/${total} blocks (${percent}%)`,
+    `${reading.inFlight} in flight, ${reading.queued} queued`,
+    `${blocksPerSec.toFixed(blocksPerSec < 10 ? 1 : 0)} blocks/s, ${reading.mibPerSec.toFixed(1)} MiB/s`,
+    `peers ${reading.peersActive}/${reading.peersKnown}`,
+    `p50 ${Math.round(latency.p50)} ms, p95 ${Math.round(latency.p95)} ms`,
+    `${reading.requeued} retries`,
+    `ETA ${etaSec === undefined ? "unknown" : duration(etaSec)}`,
+  ].join(" · ")
+}
+
+const two = (value: number): string => String(value).padStart(2, "0")
+
+/** Seconds as people say them: `42s`, `3m07s`, `5h02m`, `12d04h`. */
+export const duration = (seconds: number): string => {
+  const whole = Math.ceil(seconds)
+  if (whole < 60) return `${whole}s`
+  if (whole < 3600) return `${Math.floor(whole / 60)}m${two(whole % 60)}s`
+  if (whole < 86_400) return `${Math.floor(whole / 3600)}h${two(Math.floor(whole / 60) % 60)}m`
+  return `${Math.floor(whole / 86_400)}d${two(Math.floor(whole / 3600) % 24)}h`
+}

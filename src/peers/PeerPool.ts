@@ -1,0 +1,95 @@
+/**
+ * The peers that are connected now. Whatever finds and dials them puts them in; the scheduler
+ * takes them from here. Events come in order and each exactly once, for one consumer.
+ */
+import { Context, Effect, Layer, Mailbox, Stream } from "effect"
+import { Stats } from "../observe/Stats.ts"
+import type { Peer, ServedRange } from "./Peer.ts"
+
+/** What happens to the pool. */
+export type PeerEvent =
+  | { readonly _tag: "Joined"; readonly peer: Peer; readonly range: ServedRange }
+  | { readonly _tag: "RangeChanged"; readonly peerId: string; readonly range: ServedRange }
+  | { readonly _tag: "Left"; readonly peerId: string }
+
+/** A peer in the pool. */
+export interface PooledPeer {
+  readonly peer: Peer
+  readonly range: ServedRange
+  /** Ends its session; `Left` follows when it has ended. */
+  readonly drop: Effect.Effect<void>
+}
+
+/** See the module. */
+export interface PeerPoolShape {
+  /** Puts a peer in. A peer that is in already is refused with false. */
+  readonly join: (entry: PooledPeer) => Effect.Effect<boolean>
+  /** Takes a peer out; nothing happens when it is not in. */
+  readonly leave: (peerId: string) => Effect.Effect<void>
+  /** Joins, changes and leaves, from the first on. One consumer. */
+  readonly events: Stream.Stream<PeerEvent>
+  readonly connected: Effect.Effect<ReadonlyArray<PooledPeer>>
+  /** Ends the session of a peer, for a ban. */
+  readonly drop: (peerId: string) => Effect.Effect<void>
+}
+
+/**
+ * Events that may wait for the consumer. Each is small; dialling waits when the scheduler has not
+ * started yet and peers come and go this often.
+ */
+const QUEUED_EVENTS = 4_096
+
+/** See {@link PeerPoolShape}. */
+export class PeerPool extends Context.Tag("annals/PeerPool")<PeerPool, PeerPoolShape>() {
+  /** An empty pool. */
+  static readonly layer: Layer.Layer<PeerPool, never, Stats> = Layer.scoped(
+    PeerPool,
+    Effect.gen(function* () {
+      const stats = yield* Stats
+      const events = yield* Mailbox.make<PeerEvent>({ capacity: QUEUED_EVENTS })
+      yield* Effect.addFinalizer(() => events.end)
+      const entries = new Map<string, PooledPeer>()
+
+      const join = (entry: PooledPeer): Effect.Effect<boolean> =>
+        Effect.suspend(() => {
+          const { peer, range } = entry
+          if (entries.has(peer.peerId)) return Effect.succeed(false)
+          entries.set(peer.peerId, entry)
+          stats.peersPooled = entries.size
+          return Effect.as(events.offer({ _tag: "Joined", peer, range }), true)
+        })
+
+      const leave = (peerId: string): Effect.Effect<void> =>
+        Effect.suspend(() => {
+          if (!entries.delete(peerId)) return Effect.void
+          stats.peersPooled = entries.size
+          return Effect.asVoid(events.offer({ _tag: "Left", peerId }))
+        })
+
+      return {
+        join,
+        leave,
+        events: Mailbox.toStream(events),
+        connected: Effect.sync(() => [...entries.values()]),
+        drop: (peerId) => Effect.suspend(() => entries.get(peerId)?.drop ?? Effect.void),
+      }
+    }),
+  )
+
+  /** A pool that holds these peers from the start, for tests. */
+  static readonly layerMemory = (
+    peers: ReadonlyArray<{ readonly peer: Peer; readonly range: ServedRange }>,
+  ): Layer.Layer<PeerPool, never, Stats> =>
+    Layer.effect(
+      PeerPool,
+      Effect.gen(function* () {
+        const pool = yield* PeerPool
+        const stats = yield* Stats
+        for (const { peer, range } of peers) {
+          stats.sessionOpened(peer.peerId, peer.client, peer.ethVersion)
+          yield* pool.join({ peer, range, drop: pool.leave(peer.peerId) })
+        }
+        return pool
+      }),
+    ).pipe(Layer.provide(PeerPool.layer))
+}

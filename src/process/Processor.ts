@@ -1,0 +1,79 @@
+/**
+ * What is done to a fetched block before it is kept. In a probe it is counted and its bytes are
+ * forgotten; in ingest it will be checked and decoded.
+ *
+ * In: the blocks of the {@link Fetcher}. Out: a stream of {@link ProcessedBlock} from a bounded
+ * queue. A block that cannot be read goes back to the scheduler, and its sender is blamed.
+ */
+import { Context, Effect, Layer, Mailbox, Stream } from "effect"
+import type { FetchedBlock } from "../domain/fetchedBlock.ts"
+import { countReceipts } from "../domain/receipts.ts"
+import { ByteGate } from "../fetch/ByteGate.ts"
+import { Fetcher } from "../fetch/Fetcher.ts"
+import { Scheduler } from "../scheduler/Scheduler.ts"
+import { Settings } from "../Settings.ts"
+import { Malformed } from "../wire/WireError.ts"
+
+/** A block that the Processor is through with. */
+export interface ProcessedBlock {
+  readonly blockNumber: number
+  readonly receiptCount: number
+  readonly peerId: string
+  /** What it still holds of the budget of bytes. */
+  readonly heldBytes: number
+}
+
+/** See the module. */
+export interface ProcessorShape {
+  /** Ends when the fetcher's stream has ended and every block of it is through. */
+  readonly blocks: Stream.Stream<ProcessedBlock>
+}
+
+/** See {@link ProcessorShape}. */
+export class Processor extends Context.Tag("annals/Processor")<Processor, ProcessorShape>() {
+  /** Counts receipts and drops the rest. */
+  static readonly layerCount: Layer.Layer<
+    Processor,
+    never,
+    Fetcher | Scheduler | ByteGate | Settings
+  > = Layer.scoped(
+    Processor,
+    Effect.gen(function* () {
+      const settings = yield* Settings
+      const fetcher = yield* Fetcher
+      const scheduler = yield* Scheduler
+      const gate = yield* ByteGate
+      const out = yield* Mailbox.make<ProcessedBlock>({ capacity: settings.stageQueueBlocks })
+
+      const count = (block: FetchedBlock): Effect.Effect<unknown> => {
+        const counted = countOf(block)
+        // What is kept of a block from here on is three numbers: its bytes are free already.
+        gate.release(block.heldBytes)
+        return typeof counted === "number"
+          ? out.offer({
+              blockNumber: block.blockNumber,
+              receiptCount: counted,
+              peerId: block.peerId,
+              heldBytes: 0,
+            })
+          : scheduler.rejected(block.blockNumber, counted)
+      }
+
+      yield* fetcher.blocks.pipe(
+        Stream.runForEach(count),
+        Effect.ensuring(out.end),
+        Effect.forkScoped,
+      )
+      return { blocks: Mailbox.toStream(out) }
+    }),
+  )
+}
+
+const countOf = (block: FetchedBlock): number | Malformed => {
+  try {
+    return countReceipts(block.receipts)
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    return new Malformed({ peerId: block.peerId, what: "receipts", reason })
+  }
+}

@@ -1,0 +1,255 @@
+/**
+ * The scheduler's driver: turns what happens into events of the pure core (`core.ts`), and its
+ * commands into assignments, counts and the end of the run.
+ *
+ * In: the pool's joins and leaves, and the stages' reports. Out: a stream of {@link Assignment},
+ * and {@link SchedulerShape.finished}. Events are taken one at a time and at once: a step is
+ * synchronous, so no queue stands between a report and its effect.
+ *
+ * Errors come with their tag; `verdict.ts` says what follows, {@link Blame} books it, and the core
+ * is told no more than "attempt" and "lacks".
+ */
+import { Clock, Context, Deferred, Duration, Effect, Exit, Layer, Mailbox, Stream } from "effect"
+import type { BlockRanges } from "../domain/blockRanges.ts"
+import { Blame } from "../fetch/Blame.ts"
+import type { FetchError } from "../fetch/FetchError.ts"
+import { Stats } from "../observe/Stats.ts"
+import type { Peer } from "../peers/Peer.ts"
+import { type PeerEvent, PeerPool } from "../peers/PeerPool.ts"
+import { Reputation } from "../peers/Reputation.ts"
+import { type PeerConsequence, type Standing, harsher } from "../peers/standing.ts"
+import { Settings } from "../Settings.ts"
+import { step } from "./core.ts"
+import { type SchedulerCommand, type SchedulerEvent, initialState, nextWakeMs } from "./model.ts"
+import { WorkList } from "./WorkList.ts"
+
+/** A batch for one slot of a peer: consecutive blocks, both ends inclusive. */
+export interface Assignment {
+  readonly batchId: number
+  readonly peer: Peer
+  readonly fromBlock: number
+  readonly toBlock: number
+  /** Whether it is one block that has failed three times. */
+  readonly escalated: boolean
+}
+
+/** A block that the last stage is through with. */
+export interface DoneBlock {
+  readonly blockNumber: number
+  /** Who sent it. */
+  readonly peerId: string
+  readonly receiptCount: number
+}
+
+/** How many blocks are in which state. */
+export interface SchedulerProgress {
+  readonly pending: number
+  readonly assigned: number
+  /** Fetched, and on their way through the later stages. */
+  readonly delivered: number
+  readonly done: number
+}
+
+/** See the module. */
+export interface SchedulerShape {
+  /** Ends when the run is over. One consumer. */
+  readonly assignments: Stream.Stream<Assignment>
+  /** A block is fetched; true when it is still wanted from this batch and may be handed on. */
+  readonly delivered: (batchId: number, blockNumber: number) => Effect.Effect<boolean>
+  /** Blocks of a batch could not be fetched. One call is one failure, whatever the blocks. */
+  readonly failed: (
+    batchId: number,
+    blockNumbers: ReadonlyArray<number>,
+    error: FetchError,
+  ) => Effect.Effect<void>
+  /** The slot is free; blocks of the batch that were not spoken of go back. */
+  readonly batchEnded: (batchId: number) => Effect.Effect<void>
+  /** A later stage refused a delivered block; its sender, named in the error, is blamed. */
+  readonly rejected: (blockNumber: number, error: FetchError) => Effect.Effect<void>
+  /** The last stage is through with a block. */
+  readonly done: (block: DoneBlock) => Effect.Effect<void>
+  readonly progress: Effect.Effect<SchedulerProgress>
+  /** Assigns nothing more; the run ends when what is out has come home. */
+  readonly stop: Effect.Effect<void>
+  /** Waits for the end of the run and gives the blocks that failed for good. */
+  readonly finished: Effect.Effect<BlockRanges>
+}
+
+/** What is kept of an open batch. */
+interface OpenBatch {
+  readonly peerId: string
+  delivered: number
+  worst: PeerConsequence
+}
+
+/** How often the driver looks whether the core wants to be woken: fine against any cool-down. */
+const WAKE_EVERY_MS = 50
+
+/** See {@link SchedulerShape}. */
+export class Scheduler extends Context.Tag("annals/Scheduler")<Scheduler, SchedulerShape>() {
+  /** Works through the {@link WorkList} with the peers of the pool. */
+  static readonly layer: Layer.Layer<
+    Scheduler,
+    never,
+    WorkList | PeerPool | Reputation | Blame | Stats | Settings
+  > = Layer.scoped(
+    Scheduler,
+    Effect.suspend(() => makeScheduler),
+  )
+}
+
+const makeScheduler = Effect.gen(function* () {
+  const settings = yield* Settings
+  const work = yield* WorkList
+  const pool = yield* PeerPool
+  const reputation = yield* Reputation
+  const blame = yield* Blame
+  const stats = yield* Stats
+  const clock = yield* Effect.clock
+  // At most one item a slot of a connected peer: bounded by maxPeers × slotsPerPeer.
+  const assignments = yield* Mailbox.make<Assignment>()
+  const finished = yield* Deferred.make<BlockRanges>()
+  const peers = new Map<string, Peer>()
+  const batches = new Map<number, OpenBatch>()
+  let state = initialState(
+    { blocksPerAssignment: settings.blocksPerAssignment, giveUpMs: settings.giveUpMs, open: false },
+    work,
+  )
+  stats.blocksRequested = work.count
+
+  const run = (command: SchedulerCommand): void => {
+    switch (command._tag) {
+      case "Assign": {
+        const { batchId, peerId, blocks, escalated } = command
+        const peer = peers.get(peerId)!
+        batches.set(batchId, { peerId, delivered: 0, worst: "none" })
+        assignments.unsafeOffer({
+          batchId,
+          peer,
+          fromBlock: blocks.from,
+          toBlock: blocks.to,
+          escalated,
+        })
+        return
+      }
+      case "Requeued":
+        stats.requeued += 1
+        return
+      case "Escalated":
+        stats.escalated += 1
+        return
+      case "Recovered":
+        stats.recovered += 1
+        return
+      case "Finished":
+        stats.blocksFailed = command.failed.count
+        Deferred.unsafeDone(finished, Exit.succeed(command.failed))
+        assignments.unsafeDone(Exit.void)
+        return
+      case "Accept":
+      case "Drop":
+      case "Completed":
+        return
+    }
+  }
+
+  /** Takes one event; gives the commands, which are carried out already. */
+  const dispatch = (event: WithoutTime<SchedulerEvent>): ReadonlyArray<SchedulerCommand> => {
+    const nowMs = clock.unsafeCurrentTimeMillis()
+    const [next, commands] = step(state, { ...event, nowMs })
+    state = next
+    for (const command of commands) run(command)
+    return commands
+  }
+
+  const pause = (peerId: string, standing: Standing): void => {
+    const { usableFromMs: untilMs, banned } = standing
+    dispatch({ _tag: "PeerPaused", peerId, untilMs, banned })
+  }
+
+  const onPeerEvent = Effect.fnUntraced(function* (event: PeerEvent) {
+    if (event._tag === "Left") {
+      dispatch({ _tag: "PeerLeft", peerId: event.peerId })
+      peers.delete(event.peerId)
+    } else if (event._tag === "RangeChanged") {
+      dispatch({ _tag: "PeerRangeChanged", peerId: event.peerId, range: event.range })
+    } else {
+      const { peer, range } = event
+      const standing = yield* reputation.standing(peer.peerId)
+      peers.set(peer.peerId, peer)
+      const slots = settings.slotsPerPeer
+      dispatch({ _tag: "PeerJoined", peerId: peer.peerId, slots, range })
+    }
+  })
+
+  const wake = Effect.flatMap(Clock.currentTimeMillis, (nowMs) =>
+    Effect.sync(() => {
+      const wakeMs = nextWakeMs(state)
+      if (wakeMs !== undefined && wakeMs <= nowMs) dispatch({ _tag: "Tick" })
+    }),
+  )
+
+  yield* Effect.forkScoped(Stream.runForEach(pool.events, onPeerEvent))
+  yield* wake.pipe(
+    Effect.zipRight(Effect.sleep(Duration.millis(WAKE_EVERY_MS))),
+    Effect.forever,
+    Effect.forkScoped,
+  )
+  // An empty work list is finished before anything happens.
+  dispatch({ _tag: "Tick" })
+
+  return {
+    assignments: Mailbox.toStream(assignments),
+    delivered: (batchId: number, block: number) =>
+      Effect.sync(() => {
+        const [answer] = dispatch({ _tag: "BlockDelivered", batchId, block })
+        const batch = batches.get(batchId)
+        if (answer?._tag !== "Accept") return false
+        if (batch !== undefined) batch.delivered += 1
+        return true
+      }),
+    failed: (batchId: number, blocks: ReadonlyArray<number>, error: FetchError) =>
+      Effect.sync(() => {
+        const { attempt, lacks, peer } = blame.count(error)
+        const batch = batches.get(batchId)
+        if (batch !== undefined) batch.worst = harsher(batch.worst, peer)
+        for (const block of blocks) {
+          dispatch({ _tag: "BlockFailed", batchId, block, attempt, lacks })
+        }
+      }),
+    batchEnded: Effect.fnUntraced(function* (batchId: number) {
+      const batch = batches.get(batchId)
+      batches.delete(batchId)
+      if (batch !== undefined && batch.worst !== "none") {
+        pause(batch.peerId, yield* blame.punish(batch.peerId, batch.worst))
+      } else if (batch !== undefined && batch.delivered > 0) {
+        yield* reputation.succeeded(batch.peerId)
+      }
+      dispatch({ _tag: "BatchEnded", batchId })
+    }),
+    rejected: Effect.fnUntraced(function* (block: number, error: FetchError) {
+      const { peer } = blame.count(error)
+      pause(error.peerId, yield* blame.punish(error.peerId, peer))
+      dispatch({ _tag: "BlockRejected", block, peerId: error.peerId })
+    }),
+    done: ({ blockNumber, peerId, receiptCount }: DoneBlock) =>
+      Effect.sync(() => {
+        const commands = dispatch({ _tag: "BlockDone", block: blockNumber })
+        const completed = commands.some((command) => command._tag === "Completed")
+        if (completed) stats.blockSucceeded(peerId, receiptCount)
+      }),
+    progress: Effect.sync(() => ({
+      pending: state.normal.count + state.escalated.count,
+      assigned: state.assigned.count,
+      delivered: state.delivered.count,
+      done: state.done.count,
+    })),
+    stop: Effect.sync(() => {
+      dispatch({ _tag: "Stop" })
+    }),
+    finished: Deferred.await(finished),
+  }
+})
+
+/** An event before the driver has looked at the clock. */
+type WithoutTime<Event> = Event extends { readonly nowMs: number } ? Omit<Event, "nowMs"> : never

@@ -1,0 +1,120 @@
+/**
+ * Peers in memory, in place of sessions: they serve a chain after a latency on the test's clock,
+ * have the devnet's faults, and write down what they were asked.
+ */
+import { Duration, Effect } from "effect"
+import { toHex } from "../../src/domain/hex.ts"
+import { answerItems } from "../../src/devnet/answers.ts"
+import { type FaultKind, react } from "../../src/devnet/faults.ts"
+import type { ServedChain } from "../../src/devnet/servedChain.ts"
+import type { Peer, ServedRange } from "../../src/peers/Peer.ts"
+import type { EthRequest } from "../../src/wire/ethMessages.ts"
+import { Malformed, type RequestError, Timeout } from "../../src/wire/WireError.ts"
+
+export interface FakePeerOptions {
+  readonly name: string
+  readonly served: ServedChain
+  readonly latencyMs: number
+  readonly ethVersion?: 68 | 69 | 70
+  readonly fault?: FaultKind
+  /** What it says to serve; the whole chain when not given. */
+  readonly range?: ServedRange
+  /** Number of requests that it lets time out before it answers any. */
+  readonly silentFor?: number
+}
+
+export interface FakePeer {
+  readonly peer: Peer
+  readonly range: ServedRange
+  /** Every request so far, as `headers 3+32` or `receipts 16`. */
+  readonly asked: Array<string>
+  /** Every block whose header it was asked for. */
+  readonly blocks: Array<number>
+  /** Most requests that were open at once. */
+  readonly mostOpen: () => number
+}
+
+export const fakePeer = (options: FakePeerOptions): FakePeer => {
+  const { served, latencyMs, fault, ethVersion = 69 } = options
+  const peerId = options.name.padEnd(128, "0")
+  const asked: Array<string> = []
+  const blocks: Array<number> = []
+  let nth = 0
+  let open = 0
+  let most = 0
+
+  const answer = (
+    request: EthRequest,
+    what: "headers" | "receipts" | "bodies",
+    timeoutMs: number,
+  ) =>
+    Effect.suspend(() => {
+      nth += 1
+      open += 1
+      most = Math.max(most, open)
+      const honest = answerItems(served, ethVersion, request)
+      const reaction = react(fault, request, nth, honest, (hash) => served.numberOf(toHex(hash)))
+      const timeout = Effect.sleep(Duration.millis(timeoutMs)).pipe(
+        Effect.zipRight(Effect.fail(new Timeout({ peerId, what, afterMs: timeoutMs }))),
+      )
+      const outcome: Effect.Effect<
+        { items: ReadonlyArray<Uint8Array>; lastBlockIncomplete: boolean },
+        RequestError
+      > =
+        nth <= (options.silentFor ?? 0) || reaction._tag === "Silence"
+          ? timeout
+          : reaction._tag === "Answer"
+            ? Effect.as(
+                Effect.sleep(Duration.millis(latencyMs + reaction.extraDelayMs)),
+                reaction.answer,
+              )
+            : Effect.fail(new Malformed({ peerId, what, reason: reaction._tag }))
+      return outcome.pipe(
+        Effect.map(({ items, lastBlockIncomplete }) => ({
+          items: [...items],
+          lastBlockIncomplete,
+          bytes: items.reduce((sum, item) => sum + item.length, 0),
+          elapsedMs: latencyMs,
+        })),
+        Effect.ensuring(
+          Effect.sync(() => {
+            open -= 1
+          }),
+        ),
+      )
+    })
+
+  return {
+    asked,
+    blocks,
+    mostOpen: () => most,
+    range: options.range ?? { from: served.firstBlock, to: served.lastBlock },
+    peer: {
+      peerId,
+      client: `fake/${options.name}`,
+      ethVersion,
+      getBlockHeaders: (query, timeoutMs) => {
+        const from = typeof query.start === "number" ? query.start : -1
+        asked.push(`headers ${from}+${query.limit}`)
+        for (let i = 0; i < query.limit; i++) blocks.push(from + i)
+        return answer(
+          { _tag: "GetBlockHeaders", requestId: 1n, ...query },
+          "headers",
+          timeoutMs,
+        ).pipe(Effect.map(({ items, ...rest }) => ({ headers: items, ...rest })))
+      },
+      getBlockBodies: (hashes, timeoutMs) =>
+        answer({ _tag: "GetBlockBodies", requestId: 1n, hashes }, "bodies", timeoutMs).pipe(
+          Effect.map(({ items, ...rest }) => ({ bodies: items, ...rest })),
+        ),
+      getReceipts: (hashes, firstBlockReceiptIndex, timeoutMs) => {
+        asked.push(`receipts ${hashes.length}`)
+        return answer(
+          { _tag: "GetReceipts", requestId: 1n, hashes, firstBlockReceiptIndex },
+          "receipts",
+          timeoutMs,
+        ).pipe(Effect.map(({ items, ...rest }) => ({ lists: items, ...rest })))
+      },
+    },
+  }
+}
