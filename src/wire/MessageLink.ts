@@ -1,0 +1,260 @@
+/**
+ * Messages over a transport: frames, compression, and the part of the base protocol that every
+ * phase of a session needs (ping, pong, disconnect).
+ *
+ * In: a transport and the secrets of a handshake. Out: messages of all other codes, one at a time,
+ * their payload still as it was on the wire, so that nobody pays for decompressing what is dropped.
+ *
+ * Invariants:
+ * - a link ends once; after that no message is told and none is sent;
+ * - while anybody holds the link no message is told, and the transport is paused;
+ * - what breaks the rules of frames, compression or RLP ends the link with "protocol_error".
+ */
+import { RlpError } from "../domain/rlp.ts"
+import { FrameError, FrameReader, type FrameSecrets, FrameWriter } from "./frames.ts"
+import {
+  decodeDisconnect,
+  type DisconnectReason,
+  EMPTY_LIST,
+  encodeDisconnect,
+  P2P,
+} from "./hello.ts"
+import type { SessionClosed } from "./Session.ts"
+import { compress, SnappyError, uncompress } from "./snappyMessage.ts"
+import type { Transport } from "./Transport.ts"
+
+/** What a link tells whoever uses it at the moment. */
+export interface LinkHandlers {
+  /**
+   * A message; `payload` is to be opened with {@link MessageLink.open}. A thrown RlpError or
+   * SnappyError ends the link as malformed.
+   */
+  readonly message: (code: number, payload: Uint8Array) => void
+  /** The outgoing buffer is empty again. */
+  readonly drain?: () => void
+  /** The link is over. */
+  readonly end: (closed: SessionClosed, fault: LinkFault | undefined) => void
+}
+
+/** What the peer did wrong, where that was the end of the link. */
+export interface LinkFault {
+  readonly reason: string
+  /** The code of the message that was bad; undefined for a frame. */
+  readonly code: number | undefined
+}
+
+/** What a link needs to know beside its transport. */
+export interface LinkOptions {
+  /** Milliseconds on any clock. */
+  readonly now: () => number
+  readonly admitFrame: ((sizeBytes: number) => PromiseLike<void> | undefined) | undefined
+}
+
+/** Frames up to this size are read without asking for admission. */
+const FREE_FRAME_BYTES = 64 * 1024
+
+/** Nothing that the base protocol says after hello is longer. */
+const MAX_P2P_BYTES = 1_024
+
+/** Messages over a transport. It starts held: {@link MessageLink.start} gives the release. */
+export class MessageLink {
+  readonly transport: Transport
+  readonly #options: LinkOptions
+  readonly #reader: FrameReader
+  readonly #writer: FrameWriter
+  #handlers: LinkHandlers | undefined
+  #holds = 0
+  #compressed = false
+  #ended: SessionClosed | undefined
+  /** The code of the message that is being worked on. */
+  #code: number | undefined
+  #fault: LinkFault | undefined
+  #bytesReceived = 0
+  #heardAt: number
+  #congestedSince: number | undefined
+
+  constructor(transport: Transport, secrets: FrameSecrets, options: LinkOptions) {
+    this.transport = transport
+    this.#options = options
+    this.#heardAt = options.now()
+    this.#reader = new FrameReader(secrets, {
+      header: (sizeBytes) => this.#onHeader(sizeBytes),
+      frame: (body) => this.#onFrame(body),
+    })
+    this.#writer = new FrameWriter(secrets)
+  }
+
+  /** Takes over the transport; `rest` is what came right after the handshake. */
+  start(rest: Uint8Array): () => void {
+    const release = this.hold()
+    this.transport.attach({
+      data: (chunk) => this.#onData(chunk),
+      drain: () => {
+        this.#congestedSince = undefined
+        this.#handlers?.drain?.()
+      },
+      close: (detail) => this.#finish({ by: "peer", reason: "tcp_error", detail }),
+    })
+    if (this.#holds > 0) this.transport.pause()
+    this.#onData(rest)
+    return release
+  }
+
+  /** Sets who is told from now on, in place of whoever was; one who comes late learns of the end. */
+  use(handlers: LinkHandlers): void {
+    this.#handlers = handlers
+    if (this.#ended !== undefined) handlers.end(this.#ended, this.#fault)
+  }
+
+  /** From now on messages are compressed: hello was exchanged, with version 5 or later. */
+  startCompression(): void {
+    this.#compressed = true
+  }
+
+  /** Bytes that came since the handshake. */
+  get bytesReceived(): number {
+    return this.#bytesReceived
+  }
+
+  /** When the peer was last heard, or was last kept from being heard by us. */
+  get heardAt(): number {
+    return this.#holds > 0 ? this.#options.now() : this.#heardAt
+  }
+
+  /** Since when the outgoing buffer has been full; undefined when it is not. */
+  get congestedSince(): number | undefined {
+    return this.#congestedSince
+  }
+
+  /** How the link ended; undefined while it has not. */
+  get ended(): SessionClosed | undefined {
+    return this.#ended
+  }
+
+  /** Stops telling messages and reading, until the returned function is called. */
+  hold(): () => void {
+    this.#holds += 1
+    if (this.#holds === 1) {
+      this.#reader.hold()
+      this.transport.pause()
+    }
+    let released = false
+    return () => {
+      if (released) return
+      released = true
+      this.#release()
+    }
+  }
+
+  /** Sends a message, compressed if that has started. After the end it does nothing. */
+  send(code: number, payload: Uint8Array): void {
+    if (this.#ended === undefined) this.#write(code, payload)
+  }
+
+  /** The payload of a message as RLP. Throws SnappyError, above `maxBytes` too. */
+  open(payload: Uint8Array, maxBytes: number): Uint8Array {
+    if (this.#compressed) return uncompress(payload, maxBytes)
+    if (payload.length > maxBytes) throw new SnappyError("too_large")
+    return payload
+  }
+
+  /** Says goodbye and ends. */
+  close(reason: DisconnectReason, detail: string): void {
+    if (this.#ended !== undefined) return
+    this.#write(P2P.disconnect, encodeDisconnect(reason))
+    this.#finish({ by: "us", reason, detail })
+  }
+
+  /** Ends because of what the peer sent. */
+  fail(code: number | undefined, reason: string): void {
+    if (this.#ended !== undefined) return
+    this.#fault = { code, reason }
+    this.close("protocol_error", reason)
+  }
+
+  #write(code: number, payload: Uint8Array): void {
+    const frame = this.#writer.frame(
+      code === 0 ? RLP_ZERO : Uint8Array.of(code),
+      this.#compressed ? compress(payload) : payload,
+    )
+    if (!this.transport.write(frame)) this.#congestedSince ??= this.#options.now()
+  }
+
+  #release(): void {
+    this.#holds -= 1
+    if (this.#holds > 0) return
+    this.#heardAt = this.#options.now()
+    this.#guard(() => this.#reader.release())
+    // What was kept may have brought a new hold.
+    if (this.#holds === 0 && this.#ended === undefined) this.transport.resume()
+  }
+
+  #onData(chunk: Uint8Array): void {
+    if (this.#ended !== undefined) return
+    this.#bytesReceived += chunk.length
+    this.#heardAt = this.#options.now()
+    this.#guard(() => this.#reader.push(chunk))
+  }
+
+  /** Runs what reads the peer's bytes; the peer is to blame for what these errors say. */
+  #guard(read: () => void): void {
+    try {
+      read()
+    } catch (error) {
+      if (error instanceof FrameError) return this.fail(undefined, error.reason)
+      if (!(error instanceof RlpError) && !(error instanceof SnappyError)) throw error
+      this.fail(this.#code, error.message)
+    }
+  }
+
+  #onHeader(sizeBytes: number): void {
+    if (sizeBytes <= FREE_FRAME_BYTES) return
+    const admitted = this.#options.admitFrame?.(sizeBytes)
+    if (admitted === undefined) return
+    const release = this.hold()
+    // A gate that breaks must not stop the peer for ever.
+    admitted.then(release, release)
+  }
+
+  #onFrame(body: Uint8Array): void {
+    // What else a chunk held when it ended the link is of no interest.
+    if (this.#ended !== undefined) return
+    const first = body[0]
+    if (first === undefined || first > 0x80) return this.fail(undefined, "bad message code")
+    const code = first === 0x80 ? 0 : first
+    this.#code = code
+    const payload = body.subarray(1)
+    if (code === P2P.disconnect) return this.#onDisconnect(payload)
+    if (code === P2P.ping) return this.#onPing()
+    if (code !== P2P.pong) this.#handlers?.message(code, payload)
+  }
+
+  #onPing(): void {
+    // One who pings without reading would otherwise fill our memory with pongs.
+    if (this.#congestedSince === undefined) this.send(P2P.pong, EMPTY_LIST)
+  }
+
+  #onDisconnect(payload: Uint8Array): void {
+    const reason = decodeDisconnect(this.#openDisconnect(payload))
+    this.#finish({ by: "peer", reason, detail: "disconnect" })
+  }
+
+  /** Around hello the two sides may not agree yet on whether this is compressed. */
+  #openDisconnect(payload: Uint8Array): Uint8Array {
+    try {
+      return this.open(payload, MAX_P2P_BYTES)
+    } catch {
+      return payload
+    }
+  }
+
+  #finish(closed: SessionClosed): void {
+    if (this.#ended !== undefined) return
+    this.#ended = closed
+    this.#reader.hold()
+    this.transport.end()
+    this.#handlers?.end(closed, this.#fault)
+  }
+}
+
+const RLP_ZERO = Uint8Array.of(0x80)

@@ -1,0 +1,128 @@
+/**
+ * Answers to what a peer asks of us.
+ *
+ * In: eth messages that are requests. Out: answers on the link. Invariants: at most `atOnce`
+ * requests are worked on; while that many are, or while the peer does not take what we have sent,
+ * one request waits and nothing more is read from the peer.
+ */
+import { Cause, Effect, type Fiber } from "effect"
+import {
+  decodeGetBlockBodies,
+  decodeGetBlockHeaders,
+  decodeGetReceipts,
+  decodeRequestId,
+  encodeItems,
+  encodeReceipts,
+  ETH,
+  type EthRequest,
+} from "./ethMessages.ts"
+import type { EthChannel } from "./hello.ts"
+import type { MessageLink } from "./MessageLink.ts"
+
+/** Works out the payload of an answer, or null for none. */
+export type RequestHandler = (request: EthRequest) => Effect.Effect<Uint8Array | null>
+
+/** Runs a handler in the session's scope. */
+export type RunHandler = (effect: Effect.Effect<void>) => Fiber.RuntimeFiber<void>
+
+type Job = () => Effect.Effect<void> | undefined
+
+/** The answering side of one session. */
+export class Serving {
+  readonly #link: MessageLink
+  readonly #eth: EthChannel
+  readonly #handler: RequestHandler | undefined
+  readonly #run: RunHandler
+  readonly #atOnce: number
+  #running = 0
+  #waiting: { readonly job: Job; readonly release: () => void } | undefined
+
+  constructor(
+    link: MessageLink,
+    eth: EthChannel,
+    handler: RequestHandler | undefined,
+    run: RunHandler,
+    atOnce: number,
+  ) {
+    this.#link = link
+    this.#eth = eth
+    this.#handler = handler
+    this.#run = run
+    this.#atOnce = atOnce
+  }
+
+  /** Takes the request `code` (relative to eth); its payload is RLP. Throws RlpError. */
+  request(code: number, payload: Uint8Array): void {
+    const job = this.#job(code, payload)
+    if (this.#free) this.#start(job)
+    else this.#waiting = { job, release: this.#link.hold() }
+  }
+
+  /** To be called when the link's outgoing buffer is empty again. */
+  drain(): void {
+    this.#next()
+  }
+
+  get #free(): boolean {
+    return this.#running < this.#atOnce && this.#link.congestedSince === undefined
+  }
+
+  #job(code: number, payload: Uint8Array): Job {
+    if (code === ETH.getPooledTransactions) {
+      const answer = encodeItems(decodeRequestId(payload), [])
+      return () => this.#answer(ETH.pooledTransactions, answer)
+    }
+    const request = this.#decode(code, payload)
+    const handler = this.#handler
+    if (handler === undefined) return () => this.#answer(code + 1, this.#empty(request))
+    return () =>
+      Effect.suspend(() => handler(request)).pipe(
+        Effect.map((answer) => {
+          if (answer !== null) this.#answer(code + 1, answer)
+        }),
+        Effect.tapErrorCause((cause) =>
+          Cause.isInterruptedOnly(cause)
+            ? Effect.void
+            : Effect.logError(`answering ${request._tag} died`, cause),
+        ),
+      )
+  }
+
+  #decode(code: number, payload: Uint8Array): EthRequest {
+    if (code === ETH.getBlockHeaders) return decodeGetBlockHeaders(payload)
+    if (code === ETH.getBlockBodies) return decodeGetBlockBodies(payload)
+    return decodeGetReceipts(this.#eth.version, payload)
+  }
+
+  #empty(request: EthRequest): Uint8Array {
+    return request._tag === "GetReceipts"
+      ? encodeReceipts(this.#eth.version, request.requestId, [])
+      : encodeItems(request.requestId, [])
+  }
+
+  #answer(code: number, payload: Uint8Array): undefined {
+    this.#link.send(this.#eth.offset + code, payload)
+    return undefined
+  }
+
+  #start(job: Job): void {
+    const work = job()
+    if (work === undefined) return
+    this.#running += 1
+    const fiber = this.#run(work)
+    fiber.addObserver((exit) => {
+      this.#running -= 1
+      // A handler that dies is our bug; the peer must not wait for an answer that will not come.
+      if (exit._tag === "Failure") this.#link.close("subprotocol_error", "handler died")
+      this.#next()
+    })
+  }
+
+  #next(): void {
+    const waiting = this.#waiting
+    if (waiting === undefined || !this.#free || this.#link.ended !== undefined) return
+    this.#waiting = undefined
+    this.#start(waiting.job)
+    waiting.release()
+  }
+}

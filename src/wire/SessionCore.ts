@@ -1,0 +1,319 @@
+/**
+ * What a session does once it is open: requests and their answers by id, what the peer asks, what
+ * it announces, pings, and the end. The contract is in `Session.ts`.
+ *
+ * Answers are matched in plain synchronous code, in the call that brings their last byte.
+ */
+import { type Clock, Deferred, Effect, FiberSet, type Scope } from "effect"
+import { toHex } from "../domain/hex.ts"
+import { RlpError } from "../domain/rlp.ts"
+import {
+  type BlockRange,
+  decodeBlockRangeUpdate,
+  decodeItems,
+  decodeReceipts,
+  encodeGetBlockBodies,
+  encodeGetBlockHeaders,
+  encodeGetReceipts,
+  ETH,
+  type EthAnswer,
+} from "./ethMessages.ts"
+import { EMPTY_LIST, ethCodeCount, P2P } from "./hello.ts"
+import { defaultDropSilentAfterMs, defaultLimits, defaultPingEveryMs } from "./limits.ts"
+import type { LinkFault, MessageLink } from "./MessageLink.ts"
+import type { Opened } from "./Opening.ts"
+import { Serving } from "./Serving.ts"
+import type { Session, SessionClosed, SessionOptions } from "./Session.ts"
+import {
+  Disconnected,
+  Malformed,
+  type RequestError,
+  type RequestKind,
+  Timeout,
+} from "./WireError.ts"
+
+/** An answer that fits its request. */
+interface Matched {
+  readonly answer: EthAnswer
+  readonly bytes: number
+  readonly elapsedMs: number
+}
+
+interface OpenRequest {
+  readonly kind: RequestKind
+  /** The most items that the answer may have. */
+  readonly limit: number
+  readonly startedNanos: bigint
+  readonly resume: (result: Effect.Effect<Matched, RequestError>) => void
+}
+
+const ANSWERS: Readonly<Record<number, RequestKind>> = {
+  [ETH.blockHeaders]: "headers",
+  [ETH.blockBodies]: "bodies",
+  [ETH.receipts]: "receipts",
+}
+
+const REQUESTS: ReadonlySet<number> = new Set([
+  ETH.getBlockHeaders,
+  ETH.getBlockBodies,
+  ETH.getReceipts,
+  ETH.getPooledTransactions,
+])
+
+/** What is read and dropped: we keep no pool and follow no gossip. */
+const GOSSIP: ReadonlySet<number> = new Set([
+  ETH.newBlockHashes,
+  ETH.transactions,
+  ETH.newBlock,
+  ETH.newPooledTransactionHashes,
+  ETH.pooledTransactions,
+])
+
+/** Makes the session of a link that went through all phases, and lets its messages flow. */
+export const makeSession = (
+  opened: Opened,
+  inbound: boolean,
+  options: SessionOptions,
+): Effect.Effect<Session, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { link } = opened
+    const clock = yield* Effect.clock
+    const run = yield* FiberSet.makeRuntime<never, void, never>()
+    const ended = yield* Deferred.make<SessionClosed>()
+    const core = new SessionCore(opened, options, clock, ended)
+    const session = core.session(inbound)
+    const { onRequest } = options
+    const serving = new Serving(
+      link,
+      opened.eth,
+      onRequest && ((request) => onRequest(session, request)),
+      run,
+      options.limits?.maxServedAtOnce ?? defaultLimits.maxServedAtOnce,
+    )
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => link.close("client_quitting", "scope closed")),
+    )
+    link.use({
+      message: (code, payload) => core.onMessage(code, payload, serving),
+      drain: () => serving.drain(),
+      end: (closed, fault) => core.onEnd(closed, fault),
+    })
+    const alive = keepAlive(link, options, clock)
+    yield* Effect.forkScoped(Effect.raceFirst(alive, Deferred.await(ended)))
+    opened.release()
+    return session
+  })
+
+/** Pings, and drops a peer that has gone silent or takes nothing any more. */
+const keepAlive = (
+  link: MessageLink,
+  options: SessionOptions,
+  clock: Clock.Clock,
+): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const pingEveryMs = options.pingEveryMs ?? defaultPingEveryMs
+    const patienceMs = options.dropSilentAfterMs ?? defaultDropSilentAfterMs
+    let pingAt = clock.unsafeCurrentTimeMillis() + pingEveryMs
+    while (link.ended === undefined) {
+      const now = clock.unsafeCurrentTimeMillis()
+      const deadEnd = Math.min(link.heardAt, link.congestedSince ?? Infinity) + patienceMs
+      if (now >= deadEnd) return link.close("ping_timeout", "silent")
+      if (now >= pingAt) {
+        link.send(P2P.ping, EMPTY_LIST)
+        pingAt = now + pingEveryMs
+      }
+      yield* Effect.sleep(Math.max(1, Math.min(pingAt, deadEnd) - now))
+    }
+  })
+
+class SessionCore {
+  readonly #opened: Opened
+  readonly #link: MessageLink
+  readonly #clock: Clock.Clock
+  readonly #ended: Deferred.Deferred<SessionClosed>
+  readonly #maxAnswerBytes: number
+  readonly #maxMessageBytes: number
+  readonly #peerId: string
+  readonly #open = new Map<bigint, OpenRequest>()
+  #nextId = 1n
+  #lateAnswers = 0
+  #range: BlockRange | undefined
+  /** The request that is to blame when the link ends as malformed just now. */
+  #blamed: OpenRequest | undefined
+
+  constructor(
+    opened: Opened,
+    options: SessionOptions,
+    clock: Clock.Clock,
+    ended: Deferred.Deferred<SessionClosed>,
+  ) {
+    const { status } = opened
+    this.#opened = opened
+    this.#link = opened.link
+    this.#clock = clock
+    this.#ended = ended
+    this.#maxAnswerBytes = options.limits?.maxAnswerBytes ?? defaultLimits.maxAnswerBytes
+    this.#maxMessageBytes = options.limits?.maxMessageBytes ?? defaultLimits.maxMessageBytes
+    this.#peerId = toHex(opened.remoteId)
+    if (status.version !== 68) {
+      const { earliestBlock, latestBlock, latestBlockHash } = status
+      this.#range = { earliestBlock, latestBlock, latestBlockHash }
+    }
+  }
+
+  /** The session as others see it. */
+  session(inbound: boolean): Session {
+    const { hello, eth, status } = this.#opened
+    const link = this.#link
+    return {
+      peerId: this.#peerId,
+      remote: link.transport.remote,
+      inbound,
+      client: hello.clientId,
+      listenPort: hello.listenPort,
+      ethVersion: eth.version,
+      status,
+      announcedRange: () => this.#range,
+      bytesReceived: () => link.bytesReceived,
+      lateAnswers: () => this.#lateAnswers,
+      openRequests: () => this.#open.size,
+      ...this.#requests(),
+      sendRaw: (code, payload) => Effect.sync(() => link.send(eth.offset + code, payload)),
+      disconnect: (reason) => Effect.sync(() => link.close(reason, "asked")),
+      closed: Deferred.await(this.#ended),
+    }
+  }
+
+  #requests(): Pick<Session, "getBlockHeaders" | "getBlockBodies" | "getReceipts"> {
+    const { version } = this.#opened.eth
+    return {
+      getBlockHeaders: (query, timeoutMs) =>
+        Effect.map(
+          this.#request("headers", query.limit, timeoutMs, ETH.getBlockHeaders, (id) =>
+            encodeGetBlockHeaders(id, query),
+          ),
+          ({ answer, bytes, elapsedMs }) => ({ headers: answer.items, bytes, elapsedMs }),
+        ),
+      getBlockBodies: (hashes, timeoutMs) =>
+        Effect.map(
+          this.#request("bodies", hashes.length, timeoutMs, ETH.getBlockBodies, (id) =>
+            encodeGetBlockBodies(id, hashes),
+          ),
+          ({ answer, bytes, elapsedMs }) => ({ bodies: answer.items, bytes, elapsedMs }),
+        ),
+      getReceipts: (hashes, firstBlockReceiptIndex, timeoutMs) => {
+        if (firstBlockReceiptIndex > 0 && version < 70) {
+          return Effect.dieMessage(`eth/${version} cannot ask for a part of a block's receipts`)
+        }
+        return Effect.map(
+          this.#request("receipts", hashes.length, timeoutMs, ETH.getReceipts, (id) =>
+            encodeGetReceipts(version, id, hashes, firstBlockReceiptIndex),
+          ),
+          ({ answer, bytes, elapsedMs }) => ({
+            lists: answer.items,
+            lastBlockIncomplete: answer.lastBlockIncomplete,
+            bytes,
+            elapsedMs,
+          }),
+        )
+      },
+    }
+  }
+
+  #request(
+    kind: RequestKind,
+    limit: number,
+    timeoutMs: number,
+    code: number,
+    encode: (id: bigint) => Uint8Array,
+  ): Effect.Effect<Matched, RequestError> {
+    const peerId = this.#peerId
+    return Effect.async<Matched, RequestError>((resume) => {
+      const ended = this.#link.ended
+      if (ended !== undefined) {
+        resume(Effect.fail(new Disconnected({ peerId, reason: ended.reason })))
+        return
+      }
+      const id = this.#nextId++
+      const startedNanos = this.#clock.unsafeCurrentTimeNanos()
+      this.#open.set(id, { kind, limit, startedNanos, resume })
+      this.#link.send(this.#opened.eth.offset + code, encode(id))
+      return Effect.sync(() => {
+        this.#open.delete(id)
+      })
+    }).pipe(
+      Effect.timeoutFail({
+        duration: timeoutMs,
+        onTimeout: () => new Timeout({ what: kind, afterMs: timeoutMs, peerId }),
+      }),
+    )
+  }
+
+  /** A message after opening; what is thrown ends the link, which then calls `onEnd`. */
+  onMessage(wireCode: number, payload: Uint8Array, serving: Serving): void {
+    const { version, offset } = this.#opened.eth
+    const code = wireCode - offset
+    if (code < 0 || code >= ethCodeCount(version)) throw new RlpError("unknown message code", 0)
+    if (GOSSIP.has(code)) return
+    const kind = ANSWERS[code]
+    if (kind !== undefined) return this.#onAnswer(kind, payload)
+    const plain = this.#link.open(payload, this.#maxMessageBytes)
+    if (REQUESTS.has(code)) return serving.request(code, plain)
+    if (code !== ETH.blockRangeUpdate) throw new RlpError("unexpected message code", 0)
+    const range = decodeBlockRangeUpdate(plain)
+    if (range.earliestBlock > range.latestBlock) throw new RlpError("a range upside down", 0)
+    this.#range = range
+  }
+
+  #onAnswer(kind: RequestKind, payload: Uint8Array): void {
+    // Until the id is known, the oldest request of the kind stands for the answer.
+    this.#blamed = this.#oldest(kind)
+    const plain = this.#link.open(payload, this.#maxAnswerBytes)
+    const answer =
+      kind === "receipts" ? decodeReceipts(this.#opened.eth.version, plain) : decodeItems(plain)
+    const request = this.#open.get(answer.requestId)
+    if (request === undefined) {
+      this.#blamed = undefined
+      this.#lateAnswers += 1
+      return
+    }
+    this.#blamed = request
+    if (request.kind !== kind) throw new RlpError(`${kind} in answer to ${request.kind}`, 0)
+    if (answer.items.length > request.limit) throw new RlpError("more items than asked for", 0)
+    this.#blamed = undefined
+    this.#open.delete(answer.requestId)
+    const elapsedNanos = this.#clock.unsafeCurrentTimeNanos() - request.startedNanos
+    const elapsedMs = Number(elapsedNanos) / 1e6
+    request.resume(Effect.succeed({ answer, bytes: plain.length, elapsedMs }))
+  }
+
+  /** The link is over: every open request fails at once. */
+  onEnd(closed: SessionClosed, fault: LinkFault | undefined): void {
+    const peerId = this.#peerId
+    const blamed = fault === undefined ? undefined : (this.#blamed ?? this.#oldest(undefined))
+    const requests = [...this.#open.values()]
+    this.#open.clear()
+    for (const request of requests) {
+      const error =
+        fault !== undefined && request === blamed
+          ? new Malformed({ peerId, what: this.#whatOf(fault, request), reason: fault.reason })
+          : new Disconnected({ peerId, reason: closed.reason })
+      request.resume(Effect.fail(error))
+    }
+    Deferred.unsafeDone(this.#ended, Effect.succeed(closed))
+  }
+
+  /** The open request that was made first, of one kind or of any. */
+  #oldest(kind: RequestKind | undefined): OpenRequest | undefined {
+    for (const request of this.#open.values()) {
+      if (kind === undefined || request.kind === kind) return request
+    }
+    return undefined
+  }
+
+  #whatOf(fault: LinkFault, request: OpenRequest): Malformed["what"] {
+    if (fault.code === undefined) return "frame"
+    const isAnswer = ANSWERS[fault.code - this.#opened.eth.offset] !== undefined
+    return isAnswer ? request.kind : "message"
+  }
+}
