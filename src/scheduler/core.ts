@@ -1,0 +1,265 @@
+/**
+ * The scheduler's core: which peer is asked for which blocks, and when to stop hoping.
+ *
+ * `step(state, event) -> [state, commands]`: no clock, no randomness, no Effect; time arrives in
+ * the event. A driver takes an event, steps, and runs the commands. The core knows peers, slots,
+ * blocks and batches, not sockets and not errors.
+ *
+ * A block:
+ *
+ * ```
+ *              Assign              Accept              BlockDone
+ *   pending ───────────▶ assigned ────────▶ delivered ───────────▶ done
+ *   │ ▲ ▲                   │                   │
+ *   │ │ └───── requeued ────┘ (BlockFailed,     │
+ *   │ │                        BatchEnded,      │
+ *   │ │                        PeerLeft)        │
+ *   │ └──────────── requeued ───────────────────┘ (BlockRejected)
+ *   ├─ escalated: three attempts, travels alone and first
+ *   ├─ exhausted: all connected peers had it once, a new round has begun
+ *   └─▶ failed: at the end of the run, when nothing can be hoped for, or after Stop
+ * ```
+ *
+ * Invariants, each with a property test of its name:
+ * - S1  Each block of the work is in exactly one of pending, assigned, delivered, done, failed,
+ *       and a block is completed once.
+ * - S2  A batch is a run of consecutive pending blocks, at most `blocksPerAssignment`, all within
+ *       what the peer can serve, none that it is known to lack.
+ * - S3  A block with three attempts is offered alone, before normal work, and never with others.
+ * - S4  A peer has at most as many open batches as slots.
+ * - S5  A peer that is paused or banned is given nothing, also after it left and came back.
+ * - S6  A requeue with an attempt adds one attempt to the block and one try to the peer; a
+ *       requeue without adds no attempt.
+ * - S7  A block is offered to a peer again only when every other connected peer that is not
+ *       banned and could serve it has tried it in this round or lacks it.
+ * - S8  A peer that leaves gives its blocks back at once; an answer to a batch that no longer
+ *       owns the block is dropped.
+ * - S9  No usable slot is left empty while there is something to offer to it, and it is offered
+ *       the lowest; peers that have been idle longest come first.
+ * - S10 One honest peer that holds everything finishes the work, from any state.
+ * - S11 Without hope the run ends `giveUpMs` after the hope went, or after the last block that
+ *       was completed since, and names exactly what is missing.
+ * - S12 After Stop and after Finished nothing is assigned; Finished comes once.
+ *
+ * Hope: a block is hopeful while it is out for the first time round, or while some connected
+ * peer that is not banned could serve it, does not lack it and has not tried it, and it is not
+ * exhausted. Second chances go on while the core waits. A peer that leaves has tried what it
+ * left behind (no attempt is counted): otherwise coming and going would be hope for ever.
+ */
+import { BlockRanges, or, without } from "../domain/blockRanges.ts"
+import { choose, isFree, isHopeful } from "./choose.ts"
+import {
+  assign,
+  changeStanding,
+  closeBatch,
+  depart,
+  draftOf,
+  forgetBlock,
+  makePending,
+  markLacks,
+  markTried,
+  recall,
+  requeue,
+  sealed,
+  setPeer,
+  takeFromBatch,
+  type Draft,
+} from "./draft.ts"
+import type { Peer, SchedulerCommand, SchedulerEvent, SchedulerState } from "./model.ts"
+
+/** The state after `event`, and what is to be done; total: events that fit nothing change nothing. */
+export const step = (
+  state: SchedulerState,
+  event: SchedulerEvent,
+): readonly [SchedulerState, ReadonlyArray<SchedulerCommand>] => {
+  const draft = draftOf(state, event.nowMs)
+  if (state.phase === "finished") {
+    if (event._tag === "BlockDelivered") drop(draft, event.batchId, event.block)
+    return sealed(draft)
+  }
+  take(draft, event)
+  judgeHope(draft)
+  if (draft.phase === "running") fillSlots(draft)
+  finishWhenOver(draft)
+  return sealed(draft)
+}
+
+const take = (draft: Draft, event: SchedulerEvent): void => {
+  switch (event._tag) {
+    case "PeerJoined":
+      return join(draft, event)
+    case "PeerRangeChanged": {
+      const peer = draft.peers.get(event.peerId)
+      if (peer === undefined) return
+      const { range } = event
+      return setPeer(draft, { ...peer, range, normalFloor: 0, escalatedFloor: 0 })
+    }
+    case "PeerLacks":
+      return markLacks(draft, event.peerId, event.blocks)
+    case "PeerLeft":
+      return leave(draft, event.peerId)
+    case "PeerPaused": {
+      const { untilMs: usableFromMs, banned } = event
+      return changeStanding(draft, event.peerId, () => ({ usableFromMs, banned }))
+    }
+    case "BlockDelivered":
+      return deliver(draft, event.batchId, event.block)
+    case "BlockDone":
+      return complete(draft, event.block)
+    case "BlockRejected":
+      return reject(draft, event.block, event.peerId)
+    case "BlockFailed":
+      return fail(draft, event)
+    case "BatchEnded":
+      return endBatch(draft, event.batchId)
+    case "WorkAdded":
+      return addWork(draft, BlockRanges.fromRanges(event.ranges))
+    case "Stop":
+      draft.phase = "draining"
+      return
+    case "Tick":
+      return
+  }
+}
+
+type EventOf<Tag extends SchedulerEvent["_tag"]> = Extract<SchedulerEvent, { readonly _tag: Tag }>
+
+const join = (draft: Draft, { peerId, slots, range }: EventOf<"PeerJoined">): void => {
+  // A session that replaces another one under the same id: the old one's batches are lost.
+  leave(draft, peerId)
+  const standing = recall(draft, peerId)
+  if (standing === undefined) draft.hopelessSinceMs = undefined
+  setPeer(draft, {
+    tried: BlockRanges.empty,
+    lacks: BlockRanges.empty,
+    usableFromMs: 0,
+    banned: false,
+    ...standing,
+    peerId,
+    slots,
+    range,
+    openBatches: 0,
+    turn: draft.nextTurn++,
+    normalFloor: 0,
+    escalatedFloor: 0,
+  })
+}
+
+const leave = (draft: Draft, peerId: string): void => {
+  if (!draft.peers.has(peerId)) return
+  for (const batch of draft.batches.values()) {
+    if (batch.peerId !== peerId) continue
+    for (const [from, to] of batch.owned.ranges()) {
+      for (let block = from; block <= to; block++) markTried(draft, peerId, block)
+    }
+    closeBatch(draft, batch)
+  }
+  const peer = draft.peers.get(peerId)
+  if (peer !== undefined) depart(draft, peer)
+}
+
+const drop = (draft: Draft, batchId: number, block: number): void => {
+  draft.commands.push({ _tag: "Drop", batchId, block })
+}
+
+const deliver = (draft: Draft, batchId: number, block: number): void => {
+  if (takeFromBatch(draft, batchId, block) === undefined) return drop(draft, batchId, block)
+  draft.delivered = draft.delivered.add(block, block)
+  draft.commands.push({ _tag: "Accept", batchId, block })
+}
+
+const complete = (draft: Draft, block: number): void => {
+  if (!draft.delivered.has(block)) return
+  draft.delivered = draft.delivered.remove(block, block)
+  draft.done = draft.done.add(block, block)
+  draft.commands.push({ _tag: "Completed", block })
+  // Second chances do help, as it seems: wait anew. Blocks are finite, so this ends too.
+  if (draft.hopelessSinceMs !== undefined) draft.hopelessSinceMs = draft.nowMs
+  if (!draft.requeued.has(block)) return
+  draft.commands.push({ _tag: "Recovered", block })
+  forgetBlock(draft, block)
+}
+
+const reject = (draft: Draft, block: number, peerId: string): void => {
+  if (!draft.delivered.has(block)) return
+  draft.delivered = draft.delivered.remove(block, block)
+  markTried(draft, peerId, block)
+  requeue(draft, block, true)
+}
+
+const fail = (draft: Draft, { batchId, block, attempt, lacks }: EventOf<"BlockFailed">): void => {
+  const batch = takeFromBatch(draft, batchId, block)
+  if (batch === undefined) return
+  if (attempt) markTried(draft, batch.peerId, block)
+  if (lacks) {
+    draft.marked = draft.marked.add(block, block)
+    markLacks(draft, batch.peerId, BlockRanges.of(block, block))
+  }
+  requeue(draft, block, attempt)
+}
+
+const endBatch = (draft: Draft, batchId: number): void => {
+  const batch = draft.batches.get(batchId)
+  if (batch === undefined) return
+  closeBatch(draft, batch)
+  const peer = draft.peers.get(batch.peerId)
+  if (peer === undefined) return
+  setPeer(draft, { ...peer, openBatches: peer.openBatches - 1, turn: draft.nextTurn++ })
+}
+
+const addWork = (draft: Draft, work: BlockRanges): void => {
+  const { normal, escalated, assigned, delivered, done } = draft
+  const added = without(work, or([normal, escalated, assigned, delivered, done]))
+  for (let from = added.next(0); from !== undefined;) {
+    const to = added.runEnd(from)
+    makePending(draft, from, to, false)
+    from = added.next(to + 1)
+  }
+}
+
+/** Starts, clears and ends the wait for hope (S11). */
+const judgeHope = (draft: Draft): void => {
+  const over = draft.normal.count + draft.escalated.count + outCount(draft) === 0
+  if (over || isHopeful(draft)) {
+    draft.hopelessSinceMs = undefined
+    return
+  }
+  draft.hopelessSinceMs ??= draft.nowMs
+  if (draft.options.open) return
+  if (draft.nowMs - draft.hopelessSinceMs >= draft.options.giveUpMs) draft.phase = "draining"
+}
+
+/** Gives each free slot of a usable peer what there is for it, longest idle first (S9). */
+const fillSlots = (draft: Draft): void => {
+  const waiting = [...draft.peers.values()]
+    .filter((peer) => isFree(peer, draft.nowMs))
+    .sort((a, b) => a.turn - b.turn)
+    .map((peer) => peer.peerId)
+  for (let next = 0; next < waiting.length; next++) {
+    const peer = draft.peers.get(waiting[next] ?? "")
+    if (peer === undefined) continue
+    const { offer, normalFloor, escalatedFloor } = choose(draft, peer)
+    let current: Peer = peer
+    if (peer.normalFloor !== normalFloor || peer.escalatedFloor !== escalatedFloor) {
+      current = { ...peer, normalFloor, escalatedFloor }
+      setPeer(draft, current)
+    }
+    if (offer === undefined) continue
+    // Behind all others: a peer's second slot comes after everybody's first.
+    if (isFree(assign(draft, current, offer), draft.nowMs)) waiting.push(peer.peerId)
+  }
+}
+
+const outCount = (draft: Draft): number => draft.assigned.count + draft.delivered.count
+
+const finishWhenOver = (draft: Draft): void => {
+  if (outCount(draft) > 0) return
+  const missing = draft.normal.union(draft.escalated)
+  if (draft.phase === "running" && (draft.options.open || missing.count > 0)) return
+  draft.failed = missing
+  draft.normal = BlockRanges.empty
+  draft.escalated = BlockRanges.empty
+  draft.phase = "finished"
+  draft.hopelessSinceMs = undefined
+  draft.commands.push({ _tag: "Finished", failed: missing })
+}

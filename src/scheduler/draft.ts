@@ -1,0 +1,225 @@
+/**
+ * One step's working copy of the state, and the few moves that all events are made of.
+ *
+ * A draft shares everything with the state it came from; moves replace its fields and never
+ * change what a field refers to, so the state stays as it was. Each move keeps the invariants of
+ * `core.ts` that it names.
+ */
+import { and, between, BlockRanges } from "../domain/blockRanges.ts"
+import { openTo, type Offer } from "./choose.ts"
+import {
+  DEPARTED_MAX,
+  type Batch,
+  type Peer,
+  type SchedulerCommand,
+  type SchedulerState,
+  type Standing,
+} from "./model.ts"
+
+/** A state under change, and the commands so far. */
+export type Draft = { -readonly [Key in keyof SchedulerState]: SchedulerState[Key] } & {
+  readonly commands: Array<SchedulerCommand>
+}
+
+/** A working copy at `nowMs`; time never runs backwards. */
+export const draftOf = (state: SchedulerState, nowMs: number): Draft => ({
+  ...state,
+  nowMs: Math.max(state.nowMs, nowMs),
+  commands: [],
+})
+
+/** The state that a draft has become, and its commands. */
+export const sealed = (
+  draft: Draft,
+): readonly [SchedulerState, ReadonlyArray<SchedulerCommand>] => {
+  const { commands, ...state } = draft
+  return [state, commands]
+}
+
+const withEntry = <Key, Value>(map: ReadonlyMap<Key, Value>, key: Key, value: Value) =>
+  new Map(map).set(key, value)
+
+const withoutEntry = <Key, Value>(map: ReadonlyMap<Key, Value>, key: Key) => {
+  const copy = new Map(map)
+  copy.delete(key)
+  return copy
+}
+
+/** The map with `change` applied to each value; the same map when no value changes. */
+const mapped = <Value>(
+  map: ReadonlyMap<string, Value>,
+  change: (value: Value) => Value,
+): ReadonlyMap<string, Value> => {
+  let copy: Map<string, Value> | undefined
+  for (const [key, value] of map) {
+    const changed = change(value)
+    if (changed === value) continue
+    copy ??= new Map(map)
+    copy.set(key, changed)
+  }
+  return copy ?? map
+}
+
+/** Replaces what is kept of a connected peer. */
+export const setPeer = (draft: Draft, peer: Peer): void => {
+  draft.peers = withEntry(draft.peers, peer.peerId, peer)
+}
+
+/** Changes what is known of a peer, connected or remembered; unknown peers stay unknown. */
+export const changeStanding = (
+  draft: Draft,
+  peerId: string,
+  change: (standing: Standing) => Partial<Standing>,
+): void => {
+  const peer = draft.peers.get(peerId)
+  if (peer !== undefined) {
+    setPeer(draft, { ...peer, ...change(peer) })
+    return
+  }
+  const standing = draft.departed.get(peerId)
+  if (standing === undefined) return
+  draft.departed = withEntry(draft.departed, peerId, { ...standing, ...change(standing) })
+}
+
+/** The peer had its chance at the block in this round. */
+export const markTried = (draft: Draft, peerId: string, block: number): void => {
+  draft.marked = draft.marked.add(block, block)
+  changeStanding(draft, peerId, ({ tried, lacks }) =>
+    lacks.has(block) ? {} : { tried: tried.add(block, block) },
+  )
+}
+
+/** The peer does not have the blocks. */
+export const markLacks = (draft: Draft, peerId: string, blocks: BlockRanges): void =>
+  changeStanding(draft, peerId, ({ tried, lacks }) => ({
+    tried: tried.subtract(blocks),
+    lacks: lacks.union(blocks),
+  }))
+
+/** Counts one attempt of the block; the third escalates it (S6). */
+export const countAttempt = (draft: Draft, block: number): void => {
+  const [once, twice, thrice] = draft.attempted
+  if (!once.has(block)) draft.attempted = [once.add(block, block), twice, thrice]
+  else if (!twice.has(block)) draft.attempted = [once, twice.add(block, block), thrice]
+  else if (!thrice.has(block)) {
+    draft.attempted = [once, twice, thrice.add(block, block)]
+    draft.commands.push({ _tag: "Escalated", block })
+  }
+}
+
+/** Makes blocks pending that are in no set, and lowers the floors of peers that may have them. */
+export const makePending = (draft: Draft, from: number, to: number, escalated: boolean): void => {
+  if (escalated) draft.escalated = draft.escalated.add(from, to)
+  else draft.normal = draft.normal.add(from, to)
+  draft.peers = mapped(draft.peers, (peer) => {
+    const floor = escalated ? peer.escalatedFloor : peer.normalFloor
+    if (floor <= from) return peer
+    const lowest = and(between(from, to), openTo(peer)).next(from)
+    if (lowest === undefined || lowest >= floor) return peer
+    return escalated ? { ...peer, escalatedFloor: lowest } : { ...peer, normalFloor: lowest }
+  })
+}
+
+/** Sends a block that was just taken out of `assigned` or `delivered` back to pending. */
+export const requeue = (draft: Draft, block: number, counted: boolean): void => {
+  draft.requeued = draft.requeued.add(block, block)
+  draft.commands.push({ _tag: "Requeued", block, counted })
+  if (counted) countAttempt(draft, block)
+  makePending(draft, block, block, draft.attempted[2].has(block))
+}
+
+/** Takes a block from a batch; whether it was the batch's own (S1, S8). */
+export const takeFromBatch = (draft: Draft, batchId: number, block: number): Batch | undefined => {
+  const batch = draft.batches.get(batchId)
+  if (batch === undefined || !batch.owned.has(block)) return undefined
+  const owned = batch.owned.remove(block, block)
+  draft.batches = withEntry(draft.batches, batchId, { ...batch, owned })
+  draft.assigned = draft.assigned.remove(block, block)
+  return batch
+}
+
+/** Forgets a batch and gives what was left of it back without an attempt (S1). */
+export const closeBatch = (draft: Draft, batch: Batch): void => {
+  draft.batches = withoutEntry(draft.batches, batch.batchId)
+  for (const [from, to] of batch.owned.ranges()) {
+    draft.assigned = draft.assigned.remove(from, to)
+    for (let block = from; block <= to; block++) requeue(draft, block, false)
+  }
+}
+
+/** Moves a peer from the connected to the remembered, at the newest end. */
+export const depart = (
+  draft: Draft,
+  { peerId, tried, lacks, usableFromMs, banned }: Peer,
+): void => {
+  draft.peers = withoutEntry(draft.peers, peerId)
+  const departed = withoutEntry(draft.departed, peerId)
+  departed.set(peerId, { tried, lacks, usableFromMs, banned })
+  if (departed.size > DEPARTED_MAX) {
+    for (const oldest of departed.keys()) {
+      departed.delete(oldest)
+      break
+    }
+  }
+  draft.departed = departed
+}
+
+/** Takes a peer out of the remembered ones, if it is among them. */
+export const recall = (draft: Draft, peerId: string): Standing | undefined => {
+  const standing = draft.departed.get(peerId)
+  if (standing !== undefined) draft.departed = withoutEntry(draft.departed, peerId)
+  return standing
+}
+
+/** Forgets at all peers that they tried the blocks. */
+const forgetTried = (draft: Draft, from: number, to: number): void => {
+  const forget = <Kept extends Standing>(kept: Kept): Kept => {
+    const tried = kept.tried.remove(from, to)
+    return tried === kept.tried ? kept : { ...kept, tried }
+  }
+  draft.peers = mapped(draft.peers, forget)
+  draft.departed = mapped(draft.departed, forget)
+}
+
+/** Forgets all that was kept for the sake of a block that is done: memory follows the work. */
+export const forgetBlock = (draft: Draft, block: number): void => {
+  const [once, twice, thrice] = draft.attempted
+  draft.requeued = draft.requeued.remove(block, block)
+  draft.exhausted = draft.exhausted.remove(block, block)
+  draft.attempted = [
+    once.remove(block, block),
+    twice.remove(block, block),
+    thrice.remove(block, block),
+  ]
+  if (!draft.marked.has(block)) return
+  draft.marked = draft.marked.remove(block, block)
+  const forget = <Kept extends Standing>(kept: Kept): Kept => {
+    const tried = kept.tried.remove(block, block)
+    const lacks = kept.lacks.remove(block, block)
+    return tried === kept.tried && lacks === kept.lacks ? kept : { ...kept, tried, lacks }
+  }
+  draft.peers = mapped(draft.peers, forget)
+  draft.departed = mapped(draft.departed, forget)
+}
+
+/** Gives an offer to a free slot of the peer (S2, S3, S4). */
+export const assign = (draft: Draft, peer: Peer, offer: Offer): Peer => {
+  const { from, to, escalated } = offer
+  if (offer.newRound) {
+    forgetTried(draft, from, to)
+    draft.exhausted = draft.exhausted.add(from, to)
+  }
+  if (escalated) draft.escalated = draft.escalated.remove(from, to)
+  else draft.normal = draft.normal.remove(from, to)
+  draft.assigned = draft.assigned.add(from, to)
+
+  const batchId = draft.nextBatchId++
+  const { peerId } = peer
+  const owned = BlockRanges.of(from, to)
+  draft.batches = withEntry(draft.batches, batchId, { batchId, peerId, owned })
+  const current = draft.peers.get(peerId) ?? peer
+  const busier = { ...current, openBatches: current.openBatches + 1, turn: draft.nextTurn++ }
+  setPeer(draft, busier)
+  draft.commands.push({ _tag: "Assign", batchId, peerId, blocks: { from, to }, escalated })
+  return busier
+}

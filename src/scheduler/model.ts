@@ -1,0 +1,196 @@
+/**
+ * What the scheduler's core is told, what it answers and what it keeps: types, the first state,
+ * and when it wants to be woken. Pure data; {@link ./core.ts} moves it.
+ *
+ * Times are milliseconds of one clock that the driver chooses; block ranges are inclusive.
+ */
+import { BlockRanges, type BlockRange } from "../domain/blockRanges.ts"
+
+/** What a peer can serve, both ends inclusive; `to` is its measured head or below. */
+export interface ServedRange {
+  readonly from: number
+  readonly to: number
+}
+
+/** Tunables of the core. */
+export interface SchedulerOptions {
+  /** Most blocks in a batch, at least 1. */
+  readonly blocksPerAssignment: number
+  /** How long blocks that nobody serves are waited for. */
+  readonly giveUpMs: number
+  /** Whether work may still be added: then the core never finishes by itself, only after Stop. */
+  readonly open: boolean
+}
+
+/** What happened; each event says when. */
+export type SchedulerEvent = { readonly nowMs: number } & (
+  | {
+      readonly _tag: "PeerJoined"
+      readonly peerId: string
+      /** Batches it takes at once, at least 1. */
+      readonly slots: number
+      readonly range: ServedRange
+    }
+  | {
+      readonly _tag: "PeerRangeChanged"
+      readonly peerId: string
+      readonly range: ServedRange
+    }
+  /** The peer is known not to have these blocks. */
+  | { readonly _tag: "PeerLacks"; readonly peerId: string; readonly blocks: BlockRanges }
+  | { readonly _tag: "PeerLeft"; readonly peerId: string }
+  /** The reputation lets it rest until then; replaces what was said before. */
+  | {
+      readonly _tag: "PeerPaused"
+      readonly peerId: string
+      readonly untilMs: number
+      /** A ban: nobody waits for this peer. Otherwise a cool-down. */
+      readonly banned: boolean
+    }
+  /** Fetched; answered by Accept (hand it on) or Drop (it is somebody else's by now). */
+  | { readonly _tag: "BlockDelivered"; readonly batchId: number; readonly block: number }
+  /** The last stage is through with it. */
+  | { readonly _tag: "BlockDone"; readonly block: number }
+  /** A later stage refused what this peer had delivered: it goes back, with an attempt. */
+  | { readonly _tag: "BlockRejected"; readonly block: number; readonly peerId: string }
+  /** Not fetched: it goes back. */
+  | {
+      readonly _tag: "BlockFailed"
+      readonly batchId: number
+      readonly block: number
+      /** Whether it counts as an attempt of the block at this peer. */
+      readonly attempt: boolean
+      /** Whether the peer is now known not to have it. */
+      readonly lacks: boolean
+    }
+  /** The slot is free; what is left of the batch goes back without an attempt. */
+  | { readonly _tag: "BatchEnded"; readonly batchId: number }
+  | { readonly _tag: "Tick" }
+  /** More to fetch; blocks that are already known change nothing. */
+  | { readonly _tag: "WorkAdded"; readonly ranges: Iterable<BlockRange> }
+  /** No further batches; finishes when nothing is out. */
+  | { readonly _tag: "Stop" }
+)
+
+/** What the driver has to do or to count, in this order. */
+export type SchedulerCommand =
+  | {
+      readonly _tag: "Assign"
+      readonly batchId: number
+      readonly peerId: string
+      readonly blocks: { readonly from: number; readonly to: number }
+      /** Whether it is one block that has failed three times. */
+      readonly escalated: boolean
+    }
+  | { readonly _tag: "Accept"; readonly batchId: number; readonly block: number }
+  | { readonly _tag: "Drop"; readonly batchId: number; readonly block: number }
+  | { readonly _tag: "Completed"; readonly block: number }
+  | { readonly _tag: "Requeued"; readonly block: number; readonly counted: boolean }
+  | { readonly _tag: "Escalated"; readonly block: number }
+  /** Completed after it was requeued at least once; follows Completed. */
+  | { readonly _tag: "Recovered"; readonly block: number }
+  /** The last command ever; `failed` is what is missing. */
+  | { readonly _tag: "Finished"; readonly failed: BlockRanges }
+
+/** What is remembered of a peer, connected or not. `tried` and `lacks` share no block. */
+export interface Standing {
+  /** Blocks of the current round that it had an attempt at. */
+  readonly tried: BlockRanges
+  readonly lacks: BlockRanges
+  readonly usableFromMs: number
+  readonly banned: boolean
+}
+
+/** A connected peer. */
+export interface Peer extends Standing {
+  readonly peerId: string
+  readonly slots: number
+  readonly range: ServedRange
+  readonly openBatches: number
+  /** Logical time at which it last got or gave back a batch: the lowest has been idle longest. */
+  readonly turn: number
+  /** No block below this is in `normal` and open to the peer: where its searches start. */
+  readonly normalFloor: number
+  /** The same for `escalated`. */
+  readonly escalatedFloor: number
+}
+
+/** Blocks that a peer was asked for and has a slot occupied with. */
+export interface Batch {
+  readonly batchId: number
+  readonly peerId: string
+  /** Those of them that are still its own: neither delivered nor gone back. */
+  readonly owned: BlockRanges
+}
+
+/** The whole state; invariants are in `core.ts`. */
+export interface SchedulerState {
+  readonly options: SchedulerOptions
+  /** `draining`: nothing more is assigned, what is out may still come home. */
+  readonly phase: "running" | "draining" | "finished"
+  /** The latest time any event told. */
+  readonly nowMs: number
+  /** Pending, fewer than three attempts. */
+  readonly normal: BlockRanges
+  /** Pending, three attempts. */
+  readonly escalated: BlockRanges
+  readonly assigned: BlockRanges
+  readonly delivered: BlockRanges
+  readonly done: BlockRanges
+  readonly failed: BlockRanges
+  /** Blocks, not yet done, with at least one, two and three attempts. */
+  readonly attempted: readonly [BlockRanges, BlockRanges, BlockRanges]
+  /** Blocks, not yet done, that went back at least once. */
+  readonly requeued: BlockRanges
+  /** Blocks, not yet done, that had every peer once. */
+  readonly exhausted: BlockRanges
+  /** Blocks, not yet done, for which some `tried` or `lacks` was learned from an answer. */
+  readonly marked: BlockRanges
+  readonly batches: ReadonlyMap<number, Batch>
+  readonly peers: ReadonlyMap<string, Peer>
+  /** Peers that left, oldest first, at most {@link DEPARTED_MAX}. */
+  readonly departed: ReadonlyMap<string, Standing>
+  readonly nextBatchId: number
+  readonly nextTurn: number
+  /** Since when no block could be hoped for. */
+  readonly hopelessSinceMs: number | undefined
+}
+
+/** How many peers that left are remembered: leaving and rejoining is no new hope. */
+export const DEPARTED_MAX = 1_000
+
+/** A state in which all of `work` is pending and nobody is connected. */
+export const initialState = (options: SchedulerOptions, work: BlockRanges): SchedulerState => ({
+  options,
+  phase: "running",
+  nowMs: 0,
+  normal: work,
+  escalated: BlockRanges.empty,
+  assigned: BlockRanges.empty,
+  delivered: BlockRanges.empty,
+  done: BlockRanges.empty,
+  failed: BlockRanges.empty,
+  attempted: [BlockRanges.empty, BlockRanges.empty, BlockRanges.empty],
+  requeued: BlockRanges.empty,
+  exhausted: BlockRanges.empty,
+  marked: BlockRanges.empty,
+  batches: new Map(),
+  peers: new Map(),
+  departed: new Map(),
+  nextBatchId: 1,
+  nextTurn: 1,
+  hopelessSinceMs: undefined,
+})
+
+/** When a Tick would change something, if nothing else happens; undefined when none would. */
+export const nextWakeMs = (state: SchedulerState): number | undefined => {
+  if (state.phase !== "running") return undefined
+  let wakeMs = Infinity
+  for (const { usableFromMs } of state.peers.values()) {
+    if (usableFromMs > state.nowMs) wakeMs = Math.min(wakeMs, usableFromMs)
+  }
+  if (state.hopelessSinceMs !== undefined && !state.options.open) {
+    wakeMs = Math.min(wakeMs, state.hopelessSinceMs + state.options.giveUpMs)
+  }
+  return wakeMs === Infinity ? undefined : wakeMs
+}
