@@ -36,14 +36,14 @@ const MUTANTS = [
   {
     bug: "a peer that leaves keeps its blocks",
     file: "src/scheduler/core.ts",
-    from: "closeBatch(draft, batch)\n  }\n  const peer = draft.peers.get(peerId)",
-    to: "}\n  const peer = draft.peers.get(peerId)",
+    from: "closeBatch(draft, batch, (block) => markTried(draft, peerId, block))",
+    to: "",
   },
   {
     bug: "escalation ignores who has tried the block",
     file: "src/scheduler/choose.ts",
-    from: "and(state.escalated, fresh).next(peer.escalatedFloor)",
-    to: "and(state.escalated, between(peer.range.from, peer.range.to)).next(0)",
+    from: "const escalated = and(state.escalated, fresh).next(peer.escalatedFloor)",
+    to: "const escalated = and(state.escalated, between(peer.range.from, peer.range.to)).next(0)",
   },
   {
     bug: "a batch spans a gap",
@@ -60,7 +60,7 @@ const MUTANTS = [
   {
     bug: "a late answer is accepted",
     file: "src/scheduler/draft.ts",
-    from: "if (batch === undefined || !batch.owned.has(block)) return undefined",
+    from: "if (batch === undefined || !ownedBy(draft, batch).has(block)) return undefined",
     to: "if (batch === undefined) return undefined",
   },
   {

@@ -13,7 +13,9 @@ export interface Offer {
   readonly from: number
   readonly to: number
   readonly escalated: boolean
-  /** Whether a new round starts with it: all peers, this one too, had their chance at it. */
+  /** Whether all peers had their chance at these blocks before, in this round or an earlier one. */
+  readonly secondChance: boolean
+  /** Whether a new round starts with it: this peer had its chance in the round that was. */
   readonly newRound: boolean
 }
 
@@ -38,45 +40,71 @@ export const openTo = (peer: Peer): BlockView =>
 
 /** The best offer for a free slot of `peer`: escalated, then normal, then a second chance. */
 export const choose = (state: SchedulerState, peer: Peer): Choice => {
-  const open = openTo(peer)
-  const escalated = and(state.escalated, open).next(peer.escalatedFloor)
+  // Exhausted blocks come last: going round among the peers, they would starve normal work.
+  const fresh = without(openTo(peer), state.exhausted)
+  const escalated = and(state.escalated, fresh).next(peer.escalatedFloor)
   const escalatedFloor = escalated ?? Infinity
   if (escalated !== undefined) {
-    const offer = { from: escalated, to: escalated, escalated: true, newRound: false }
+    const offer = runFrom(state, escalated, fresh, false, false)
     return { offer, normalFloor: peer.normalFloor, escalatedFloor }
   }
-  const normal = and(state.normal, open)
-  const from = normal.next(peer.normalFloor)
-  if (from !== undefined) {
-    const to = Math.min(normal.runEnd(from), from + state.options.blocksPerAssignment - 1)
-    const offer = { from, to, escalated: false, newRound: false }
-    return { offer, normalFloor: from, escalatedFloor }
+  const normal = and(state.normal, fresh).next(peer.normalFloor)
+  if (normal !== undefined) {
+    const offer = runFrom(state, normal, fresh, false, false)
+    return { offer, normalFloor: normal, escalatedFloor }
   }
-  return { offer: secondChance(state, peer), normalFloor: Infinity, escalatedFloor }
+  const offer = secondChance(state, peer) ?? newRound(state, peer)
+  return { offer, normalFloor: Infinity, escalatedFloor }
+}
+
+/** Pending block `from` alone if it is escalated, else with the normal ones after it in `fitting`. */
+const runFrom = (
+  state: SchedulerState,
+  from: number,
+  fitting: BlockView,
+  secondChance: boolean,
+  newRound: boolean,
+): Offer => {
+  if (state.escalated.has(from)) {
+    return { from, to: from, escalated: true, secondChance, newRound }
+  }
+  const last = from + state.options.blocksPerAssignment - 1
+  const to = Math.min(last, and(state.normal, fitting).runEnd(from))
+  return { from, to, escalated: false, secondChance, newRound }
+}
+
+const pendingOf = (state: SchedulerState): BlockView => or([state.escalated, state.normal])
+
+/** The next member from `n` on, beginning anew at the end: each gets its turn. */
+const nextAround = (view: BlockView, n: number): number | undefined => view.next(n) ?? view.next(0)
+
+/** Exhausted blocks that this peer has had no attempt at since their new round began. */
+const secondChance = (state: SchedulerState, peer: Peer): Offer | undefined => {
+  if (state.exhausted.count === 0) return undefined
+  const open = and(state.exhausted, openTo(peer))
+  const from = nextAround(and(pendingOf(state), open), peer.secondFrom)
+  return from === undefined ? undefined : runFrom(state, from, open, true, false)
 }
 
 /**
- * The lowest blocks that the peer did try, when every other connected peer that is not banned
+ * Blocks that the peer did try in this round, when every other connected peer that is not banned
  * has tried them too, or lacks them, or cannot serve them by range.
  */
-const secondChance = (state: SchedulerState, peer: Peer): Offer | undefined => {
+const newRound = (state: SchedulerState, peer: Peer): Offer | undefined => {
   // Most peers have tried nothing that is pending: found out before the others are looked at.
   const servable = and(peer.tried, between(peer.range.from, peer.range.to))
-  const candidates = and(servable, or([state.escalated, state.normal]))
+  const candidates = and(servable, pendingOf(state))
   if (candidates.next(0) === undefined) return undefined
 
   const others = [...state.peers.values()]
     .filter((other) => other.peerId !== peer.peerId && !isBanned(other, state.nowMs))
     .map(openTo)
-  const from = without(candidates, or(others)).next(0)
+  const from = nextAround(without(candidates, or(others)), peer.secondFrom)
   if (from === undefined) return undefined
-  if (state.escalated.has(from)) return { from, to: from, escalated: true, newRound: true }
-
-  // Only this window is looked at: the end of a run asks for the others' next block.
+  // Only this window is looked at: where a run ends depends on where the others' blocks begin.
   const window = between(from, from + state.options.blocksPerAssignment - 1)
   const barred = or(others.map((other) => and(window, other)))
-  const run = and(window, without(and(servable, state.normal), barred))
-  return { from, to: run.runEnd(from), escalated: false, newRound: true }
+  return runFrom(state, from, without(and(window, servable), barred), true, true)
 }
 
 /**

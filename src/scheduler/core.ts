@@ -15,8 +15,8 @@
  *   │ │                        BatchEnded,      │
  *   │ │                        PeerLeft)        │
  *   │ └──────────── requeued ───────────────────┘ (BlockRejected)
- *   ├─ escalated: three attempts, travels alone and first
- *   ├─ exhausted: all connected peers had it once, a new round has begun
+ *   ├─ escalated: three attempts, travels alone and before normal work
+ *   ├─ exhausted: all connected peers had it once, a new round has begun; offered last
  *   └─▶ failed: at the end of the run, when nothing can be hoped for, or after Stop
  * ```
  *
@@ -25,7 +25,8 @@
  *       and a block is completed once.
  * - S2  A batch is a run of consecutive pending blocks, at most `blocksPerAssignment`, all within
  *       what the peer can serve, none that it is known to lack.
- * - S3  A block with three attempts is offered alone, before normal work, and never with others.
+ * - S3  A block with three attempts is offered alone and, while it is not exhausted, before all
+ *       others. Exhausted blocks come last, in turn.
  * - S4  A peer has at most as many open batches as slots.
  * - S5  A peer that is paused or banned is given nothing, also after it left and came back.
  * - S6  A requeue with an attempt adds one attempt to the block and one try to the peer; a
@@ -35,7 +36,7 @@
  * - S8  A peer that leaves gives its blocks back at once; an answer to a batch that no longer
  *       owns the block is dropped.
  * - S9  No usable slot is left empty while there is something to offer to it, and it is offered
- *       the lowest; peers that have been idle longest come first.
+ *       the lowest there is of its kind; peers that have been idle longest come first.
  * - S10 One honest peer that holds everything finishes the work, from any state.
  * - S11 Without hope the run ends `giveUpMs` after the hope went, or after the last block that
  *       was completed since, and names exactly what is missing.
@@ -55,6 +56,7 @@ import {
   depart,
   draftOf,
   forgetBlock,
+  loseFromBatches,
   makePending,
   markLacks,
   markTried,
@@ -124,17 +126,17 @@ const take = (draft: Draft, event: SchedulerEvent): void => {
 
 type EventOf<Tag extends SchedulerEvent["_tag"]> = Extract<SchedulerEvent, { readonly _tag: Tag }>
 
-const join = (draft: Draft, { peerId, slots, range }: EventOf<"PeerJoined">): void => {
+const join = (draft: Draft, event: EventOf<"PeerJoined">): void => {
+  const { peerId, slots, range } = event
   // A session that replaces another one under the same id: the old one's batches are lost.
   leave(draft, peerId)
   const standing = recall(draft, peerId)
   if (standing === undefined) draft.hopelessSinceMs = undefined
   setPeer(draft, {
-    tried: BlockRanges.empty,
-    lacks: BlockRanges.empty,
-    usableFromMs: 0,
-    banned: false,
-    ...standing,
+    tried: standing?.tried ?? BlockRanges.empty,
+    lacks: standing?.lacks ?? BlockRanges.empty,
+    usableFromMs: event.usableFromMs ?? standing?.usableFromMs ?? 0,
+    banned: event.banned ?? standing?.banned ?? false,
     peerId,
     slots,
     range,
@@ -142,6 +144,7 @@ const join = (draft: Draft, { peerId, slots, range }: EventOf<"PeerJoined">): vo
     turn: draft.nextTurn++,
     normalFloor: 0,
     escalatedFloor: 0,
+    secondFrom: 0,
   })
 }
 
@@ -149,10 +152,7 @@ const leave = (draft: Draft, peerId: string): void => {
   if (!draft.peers.has(peerId)) return
   for (const batch of draft.batches.values()) {
     if (batch.peerId !== peerId) continue
-    for (const [from, to] of batch.owned.ranges()) {
-      for (let block = from; block <= to; block++) markTried(draft, peerId, block)
-    }
-    closeBatch(draft, batch)
+    closeBatch(draft, batch, (block) => markTried(draft, peerId, block))
   }
   const peer = draft.peers.get(peerId)
   if (peer !== undefined) depart(draft, peer)
@@ -183,6 +183,7 @@ const complete = (draft: Draft, block: number): void => {
 const reject = (draft: Draft, block: number, peerId: string): void => {
   if (!draft.delivered.has(block)) return
   draft.delivered = draft.delivered.remove(block, block)
+  loseFromBatches(draft, block)
   markTried(draft, peerId, block)
   requeue(draft, block, true)
 }
@@ -190,6 +191,7 @@ const reject = (draft: Draft, block: number, peerId: string): void => {
 const fail = (draft: Draft, { batchId, block, attempt, lacks }: EventOf<"BlockFailed">): void => {
   const batch = takeFromBatch(draft, batchId, block)
   if (batch === undefined) return
+  loseFromBatches(draft, block)
   if (attempt) markTried(draft, batch.peerId, block)
   if (lacks) {
     draft.marked = draft.marked.add(block, block)
@@ -212,7 +214,7 @@ const addWork = (draft: Draft, work: BlockRanges): void => {
   const added = without(work, or([normal, escalated, assigned, delivered, done]))
   for (let from = added.next(0); from !== undefined;) {
     const to = added.runEnd(from)
-    makePending(draft, from, to, false)
+    makePending(draft, from, to)
     from = added.next(to + 1)
   }
 }

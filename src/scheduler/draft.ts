@@ -9,6 +9,7 @@ import { and, between, BlockRanges } from "../domain/blockRanges.ts"
 import { openTo, type Offer } from "./choose.ts"
 import {
   DEPARTED_MAX,
+  ownedBy,
   type Batch,
   type Peer,
   type SchedulerCommand,
@@ -107,10 +108,8 @@ export const countAttempt = (draft: Draft, block: number): void => {
   }
 }
 
-/** Makes blocks pending that are in no set, and lowers the floors of peers that may have them. */
-export const makePending = (draft: Draft, from: number, to: number, escalated: boolean): void => {
-  if (escalated) draft.escalated = draft.escalated.add(from, to)
-  else draft.normal = draft.normal.add(from, to)
+/** Lowers the floors of the peers that may be asked for blocks which have become pending. */
+const lowerFloors = (draft: Draft, from: number, to: number, escalated: boolean): void => {
   draft.peers = mapped(draft.peers, (peer) => {
     const floor = escalated ? peer.escalatedFloor : peer.normalFloor
     if (floor <= from) return peer
@@ -120,30 +119,49 @@ export const makePending = (draft: Draft, from: number, to: number, escalated: b
   })
 }
 
+/** Makes new blocks, which are in no set, pending. */
+export const makePending = (draft: Draft, from: number, to: number): void => {
+  draft.normal = draft.normal.add(from, to)
+  lowerFloors(draft, from, to, false)
+}
+
 /** Sends a block that was just taken out of `assigned` or `delivered` back to pending. */
 export const requeue = (draft: Draft, block: number, counted: boolean): void => {
   draft.requeued = draft.requeued.add(block, block)
   draft.commands.push({ _tag: "Requeued", block, counted })
   if (counted) countAttempt(draft, block)
-  makePending(draft, block, block, draft.attempted[2].has(block))
+  const escalated = draft.attempted[2].has(block)
+  if (escalated) draft.escalated = draft.escalated.add(block, block)
+  else draft.normal = draft.normal.add(block, block)
+  if (!draft.exhausted.has(block)) lowerFloors(draft, block, block, escalated)
 }
 
-/** Takes a block from a batch; whether it was the batch's own (S1, S8). */
+/** Takes a block of a batch out of `assigned`; the batch, if the block was its own (S1, S8). */
 export const takeFromBatch = (draft: Draft, batchId: number, block: number): Batch | undefined => {
   const batch = draft.batches.get(batchId)
-  if (batch === undefined || !batch.owned.has(block)) return undefined
-  const owned = batch.owned.remove(block, block)
-  draft.batches = withEntry(draft.batches, batchId, { ...batch, owned })
+  if (batch === undefined || !ownedBy(draft, batch).has(block)) return undefined
   draft.assigned = draft.assigned.remove(block, block)
   return batch
 }
 
-/** Forgets a batch and gives what was left of it back without an attempt (S1). */
-export const closeBatch = (draft: Draft, batch: Batch): void => {
+/** Notes that a block went back, in the open batches that had it: they own it no more (S8). */
+export const loseFromBatches = (draft: Draft, block: number): void => {
+  for (const batch of draft.batches.values()) {
+    if (block < batch.from || block > batch.to) continue
+    const lost = batch.lost.add(block, block)
+    draft.batches = withEntry(draft.batches, batch.batchId, { ...batch, lost })
+  }
+}
+
+/** Forgets a batch and gives what was left of it back without an attempt, `onBlock` first (S1). */
+export const closeBatch = (draft: Draft, batch: Batch, onBlock?: (block: number) => void): void => {
   draft.batches = withoutEntry(draft.batches, batch.batchId)
-  for (const [from, to] of batch.owned.ranges()) {
-    draft.assigned = draft.assigned.remove(from, to)
-    for (let block = from; block <= to; block++) requeue(draft, block, false)
+  // A view of `assigned` as it is now: the loop takes its blocks out of the draft's.
+  const owned = ownedBy(draft, batch)
+  for (let block = owned.next(batch.from); block !== undefined; block = owned.next(block + 1)) {
+    onBlock?.(block)
+    draft.assigned = draft.assigned.remove(block, block)
+    requeue(draft, block, false)
   }
 }
 
@@ -215,10 +233,20 @@ export const assign = (draft: Draft, peer: Peer, offer: Offer): Peer => {
 
   const batchId = draft.nextBatchId++
   const { peerId } = peer
-  const owned = BlockRanges.of(from, to)
-  draft.batches = withEntry(draft.batches, batchId, { batchId, peerId, owned })
+  draft.batches = withEntry(draft.batches, batchId, {
+    batchId,
+    peerId,
+    from,
+    to,
+    lost: BlockRanges.empty,
+  })
   const current = draft.peers.get(peerId) ?? peer
-  const busier = { ...current, openBatches: current.openBatches + 1, turn: draft.nextTurn++ }
+  const busier = {
+    ...current,
+    openBatches: current.openBatches + 1,
+    turn: draft.nextTurn++,
+    secondFrom: offer.secondChance ? to + 1 : current.secondFrom,
+  }
   setPeer(draft, busier)
   draft.commands.push({ _tag: "Assign", batchId, peerId, blocks: { from, to }, escalated })
   return busier

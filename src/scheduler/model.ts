@@ -4,7 +4,14 @@
  *
  * Times are milliseconds of one clock that the driver chooses; block ranges are inclusive.
  */
-import { BlockRanges, type BlockRange } from "../domain/blockRanges.ts"
+import {
+  and,
+  between,
+  BlockRanges,
+  without,
+  type BlockRange,
+  type BlockView,
+} from "../domain/blockRanges.ts"
 
 /** What a peer can serve, both ends inclusive; `to` is its measured head or below. */
 export interface ServedRange {
@@ -30,6 +37,9 @@ export type SchedulerEvent = { readonly nowMs: number } & (
       /** Batches it takes at once, at least 1. */
       readonly slots: number
       readonly range: ServedRange
+      /** Until when it is to rest, when the reputation has said so; see PeerPaused. */
+      readonly usableFromMs?: number
+      readonly banned?: boolean
     }
   | {
       readonly _tag: "PeerRangeChanged"
@@ -109,18 +119,25 @@ export interface Peer extends Standing {
   readonly openBatches: number
   /** Logical time at which it last got or gave back a batch: the lowest has been idle longest. */
   readonly turn: number
-  /** No block below this is in `normal` and open to the peer: where its searches start. */
+  /** No block below this is in `normal`, not exhausted and open to the peer: searches start here. */
   readonly normalFloor: number
   /** The same for `escalated`. */
   readonly escalatedFloor: number
+  /** Where its search for second chances goes on. */
+  readonly secondFrom: number
 }
 
-/** Blocks that a peer was asked for and has a slot occupied with. */
+/**
+ * Blocks that a peer was asked for and has a slot occupied with. Those that are assigned and not
+ * in `lost` are still its own: so a delivery, the most frequent event, changes no batch.
+ */
 export interface Batch {
   readonly batchId: number
   readonly peerId: string
-  /** Those of them that are still its own: neither delivered nor gone back. */
-  readonly owned: BlockRanges
+  readonly from: number
+  readonly to: number
+  /** Those of its blocks that went back to pending since, and may be another batch's by now. */
+  readonly lost: BlockRanges
 }
 
 /** The whole state; invariants are in `core.ts`. */
@@ -181,6 +198,10 @@ export const initialState = (options: SchedulerOptions, work: BlockRanges): Sche
   nextTurn: 1,
   hopelessSinceMs: undefined,
 })
+
+/** The blocks that are a batch's own: neither delivered nor gone back. */
+export const ownedBy = (state: SchedulerState, { from, to, lost }: Batch): BlockView =>
+  without(and(between(from, to), state.assigned), lost)
 
 /** When a Tick would change something, if nothing else happens; undefined when none would. */
 export const nextWakeMs = (state: SchedulerState): number | undefined => {

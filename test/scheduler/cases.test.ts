@@ -1,0 +1,276 @@
+import { describe, it, assert, vi } from "vitest"
+import { BlockRanges, type BlockRange } from "../../src/domain/blockRanges.ts"
+import { step } from "../../src/scheduler/core.ts"
+import {
+  DEPARTED_MAX,
+  initialState,
+  nextWakeMs,
+  type SchedulerCommand,
+  type SchedulerOptions,
+  type SchedulerState,
+} from "../../src/scheduler/model.ts"
+import type { TimelessEvent } from "./world.ts"
+
+const WIDE = { from: 0, to: 10_000_000 }
+
+/** A state that is stepped by hand, at a time of one's choice. */
+class Run {
+  state: SchedulerState
+  nowMs = 0
+  readonly told: Array<SchedulerCommand> = []
+
+  constructor(work: BlockRanges, options: Partial<SchedulerOptions> = {}) {
+    this.state = initialState(
+      { blocksPerAssignment: 32, giveUpMs: 60_000, open: false, ...options },
+      work,
+    )
+  }
+
+  send(...events: ReadonlyArray<TimelessEvent>): ReadonlyArray<SchedulerCommand> {
+    const told: Array<SchedulerCommand> = []
+    for (const event of events) {
+      const [state, commands] = step(this.state, { ...event, nowMs: this.nowMs })
+      this.state = state
+      told.push(...commands)
+    }
+    this.told.push(...told)
+    return told
+  }
+
+  join(peerId: string, slots = 1, range = WIDE): ReadonlyArray<SchedulerCommand> {
+    return this.send({ _tag: "PeerJoined", peerId, slots, range })
+  }
+
+  /** One block is fetched and done with. */
+  finish(batchId: number, block: number): ReadonlyArray<SchedulerCommand> {
+    return this.send({ _tag: "BlockDelivered", batchId, block }, { _tag: "BlockDone", block })
+  }
+}
+
+const assignments = (commands: ReadonlyArray<SchedulerCommand>): Array<string> =>
+  commands.flatMap((command) =>
+    command._tag === "Assign"
+      ? [`${command.peerId} ${command.blocks.from}-${command.blocks.to}`]
+      : [],
+  )
+
+const failure = (batchId: number, block: number): TimelessEvent => ({
+  _tag: "BlockFailed",
+  batchId,
+  block,
+  attempt: true,
+  lacks: false,
+})
+
+describe("the scheduler's core, case by case", () => {
+  it("fills slots round the peers: everybody's first before anybody's second", () => {
+    const run = new Run(BlockRanges.of(0, 999), { open: true })
+    run.send({ _tag: "WorkAdded", ranges: [] })
+    run.nowMs = 5
+    for (const peerId of ["a", "b"]) {
+      run.send({ _tag: "PeerJoined", peerId, slots: 2, range: WIDE, usableFromMs: 10 })
+    }
+    assert.strictEqual(nextWakeMs(run.state), 10)
+    run.nowMs = 10
+    assert.deepStrictEqual(assignments(run.send({ _tag: "Tick" })), [
+      "a 0-31",
+      "b 32-63",
+      "a 64-95",
+      "b 96-127",
+    ])
+  })
+
+  it("escalates a block after three attempts and offers it alone to who has not had it", () => {
+    const run = new Run(BlockRanges.of(0, 1), { blocksPerAssignment: 2 })
+    run.join("a")
+    run.send(failure(1, 0))
+    run.join("b")
+    run.join("c")
+    run.join("d")
+    assert.deepStrictEqual(assignments(run.told), ["a 0-1", "b 0-0"])
+    assert.deepStrictEqual(assignments(run.send(failure(2, 0))), ["c 0-0"])
+    const third = run.send(failure(3, 0))
+    assert.deepStrictEqual(third.slice(0, 2), [
+      { _tag: "Requeued", block: 0, counted: true },
+      { _tag: "Escalated", block: 0 },
+    ])
+    assert.deepInclude(third[2], { peerId: "d", escalated: true })
+    assert.deepStrictEqual(run.finish(4, 0).slice(1), [
+      { _tag: "Completed", block: 0 },
+      { _tag: "Recovered", block: 0 },
+    ])
+    assert.deepStrictEqual(run.finish(1, 1).at(-1), {
+      _tag: "Finished",
+      failed: BlockRanges.empty,
+    })
+  })
+
+  it("gives up without any peer, and says when it wants to be woken for it", () => {
+    const run = new Run(BlockRanges.of(7, 9))
+    run.send({ _tag: "Tick" })
+    assert.strictEqual(nextWakeMs(run.state), 60_000)
+    run.nowMs = 59_999
+    assert.deepStrictEqual(run.send({ _tag: "Tick" }), [])
+    run.nowMs = 60_000
+    const [finished] = run.send({ _tag: "Tick" })
+    assert.strictEqual(finished?._tag, "Finished")
+    assert.deepStrictEqual([...run.state.failed.ranges()], [[7, 9]])
+    assert.isUndefined(nextWakeMs(run.state))
+  })
+
+  it("takes no hope from a peer that comes and goes, but from a new one", () => {
+    const run = new Run(BlockRanges.of(0, 0))
+    run.join("a")
+    run.send({ _tag: "PeerLeft", peerId: "a" })
+    assert.strictEqual(run.state.hopelessSinceMs, 0)
+    for (let i = 1; i <= 5; i++) {
+      run.nowMs = i * 1_000
+      run.join("a")
+      run.nowMs += 500
+      run.send({ _tag: "PeerLeft", peerId: "a" })
+      assert.strictEqual(run.state.hopelessSinceMs, 0)
+    }
+    run.join("b", 1, { from: 5, to: 9 })
+    assert.strictEqual(run.state.hopelessSinceMs, run.nowMs)
+  })
+
+  it("remembers a bounded number of peers that left, the latest ones", () => {
+    const run = new Run(BlockRanges.of(0, 9), { giveUpMs: 1e9 })
+    for (let i = 0; i < DEPARTED_MAX + 5; i++) {
+      run.join(`p${i}`)
+      run.send({ _tag: "PeerLeft", peerId: `p${i}` })
+    }
+    assert.strictEqual(run.state.departed.size, DEPARTED_MAX)
+    assert.isFalse(run.state.departed.has("p4"))
+    assert.isTrue(run.state.departed.has("p5"))
+    assert.strictEqual(run.state.batches.size, 0)
+  })
+
+  it("does not hand a block that is exhausted round while normal work is left", () => {
+    const run = new Run(BlockRanges.of(0, 3), { blocksPerAssignment: 1 })
+    run.join("a")
+    for (const [batchId, block] of [0, 1, 2, 3].entries()) {
+      run.send(failure(batchId + 1, block), { _tag: "BatchEnded", batchId: batchId + 1 })
+    }
+    assert.deepStrictEqual(assignments(run.told), ["a 0-0", "a 1-1", "a 2-2", "a 3-3", "a 0-0"])
+    // The others have their turn before block 0 has its third chance.
+    run.send(failure(5, 0), { _tag: "BatchEnded", batchId: 5 })
+    assert.deepStrictEqual(assignments(run.told).slice(5), ["a 1-1"])
+  })
+
+  it("never finishes by itself when work may come, and takes what is added", () => {
+    const run = new Run(BlockRanges.empty, { open: true })
+    run.join("a")
+    run.nowMs = 1e9
+    assert.deepStrictEqual(run.send({ _tag: "Tick" }), [])
+    assert.deepStrictEqual(assignments(run.send({ _tag: "WorkAdded", ranges: [[5, 6]] })), [
+      "a 5-6",
+    ])
+    run.finish(1, 5)
+    run.send({ _tag: "WorkAdded", ranges: [[4, 6]] }, { _tag: "BatchEnded", batchId: 1 })
+    assert.deepStrictEqual(assignments(run.told), ["a 5-6", "a 4-4"])
+    run.send({ _tag: "PeerLeft", peerId: "a" })
+    run.nowMs = 2e9
+    assert.deepStrictEqual(run.send({ _tag: "Tick" }), [])
+    assert.strictEqual(run.send({ _tag: "Stop" })[0]?._tag, "Finished")
+    assert.deepStrictEqual(
+      [...run.state.failed.ranges()],
+      [
+        [4, 4],
+        [6, 6],
+      ],
+    )
+  })
+
+  it("lets a peer rest from the moment it joins when the reputation says so", () => {
+    const run = new Run(BlockRanges.of(0, 9))
+    const event: TimelessEvent = {
+      _tag: "PeerJoined",
+      peerId: "a",
+      slots: 1,
+      range: WIDE,
+      usableFromMs: 120_000,
+      banned: true,
+    }
+    assert.deepStrictEqual(run.send(event), [])
+    assert.strictEqual(run.state.hopelessSinceMs, 0, "nobody waits for a banned peer")
+    run.send({ _tag: "PeerPaused", peerId: "a", untilMs: 30_000, banned: false })
+    assert.isUndefined(run.state.hopelessSinceMs, "a cool-down is waited for")
+    assert.strictEqual(nextWakeMs(run.state), 30_000)
+    run.nowMs = 30_000
+    assert.deepStrictEqual(assignments(run.send({ _tag: "Tick" })), ["a 0-9"])
+  })
+})
+
+const METHODS = ["has", "next", "runEnd", "add", "remove"] as const
+
+/** How many range operations `work` takes. */
+const operations = (work: () => void): number => {
+  const spies = METHODS.map((name) => vi.spyOn(BlockRanges.prototype, name))
+  try {
+    work()
+    return spies.reduce((calls, spy) => calls + spy.mock.calls.length, 0)
+  } finally {
+    for (const spy of spies) spy.mockRestore()
+  }
+}
+
+/** Every `stride`-th block, each a range of its own. */
+const singles = (from: number, to: number, stride: number): BlockRanges => {
+  const ranges: Array<BlockRange> = []
+  for (let n = from; n <= to; n += stride) ranges.push([n, n])
+  return BlockRanges.fromRanges(ranges)
+}
+
+/** Lets every open batch be fetched and done, block by block; gives the number of events. */
+const serve = (run: Run): number => {
+  let events = 0
+  const batches = [...run.state.batches.values()]
+  for (const { batchId, from, to } of batches) {
+    for (let block = from; block <= to; block++) {
+      run.finish(batchId, block)
+      events += 2
+    }
+    run.send({ _tag: "BatchEnded", batchId })
+    events += 1
+  }
+  return events
+}
+
+describe("the cost of a step", () => {
+  it("stays flat with every second of a million blocks done", () => {
+    const run = new Run(singles(0, 999_999, 2))
+    for (let i = 0; i < 50; i++) run.join(`p${i}`)
+    let events = 0
+    const calls = operations(() => {
+      for (let round = 0; round < 20; round++) events += serve(run)
+    })
+    assert.isAtLeast(events, 3_000)
+    assert.isAtMost(calls / events, 40)
+  })
+
+  it("stays flat beside a peer that lacks a quarter of a million scattered blocks", () => {
+    const run = new Run(singles(0, 999_999, 2))
+    run.send(
+      { _tag: "PeerJoined", peerId: "poor", slots: 1, range: WIDE, usableFromMs: 1 },
+      { _tag: "PeerLacks", peerId: "poor", blocks: singles(0, 499_999, 2) },
+    )
+    run.nowMs = 1
+    // The first search leaps over what it lacks, once.
+    assert.deepStrictEqual(assignments(run.send({ _tag: "Tick" })), ["poor 500000-500000"])
+    run.join("rich")
+    let events = 0
+    const calls = operations(() => {
+      for (let round = 0; round < 100; round++) events += serve(run)
+    })
+    assert.isAtLeast(events, 600)
+    assert.isAtMost(calls / events, 40)
+  })
+
+  it("holds 25 million pending blocks in one range", () => {
+    const run = new Run(BlockRanges.of(0, 24_999_999))
+    for (let i = 0; i < 50; i++) run.join(`p${i}`)
+    const { normal, assigned, done } = run.state
+    assert.strictEqual(normal.rangeCount + assigned.rangeCount + done.rangeCount, 2)
+  })
+})

@@ -1,0 +1,514 @@
+/**
+ * A world around the scheduler's core, for its property tests: moves are chosen from the current
+ * state, and a plain model, made of sets of single blocks, follows from events and commands
+ * alone what the core ought to know.
+ *
+ * The model is the oracle: it shares no code with the core.
+ */
+import { FastCheck as fc } from "effect"
+import { BlockRanges } from "../../src/domain/blockRanges.ts"
+import { step } from "../../src/scheduler/core.ts"
+import {
+  initialState,
+  type SchedulerCommand,
+  type SchedulerEvent,
+  type SchedulerOptions,
+  type SchedulerState,
+} from "../../src/scheduler/model.ts"
+
+export type Assign = Extract<SchedulerCommand, { readonly _tag: "Assign" }>
+type Timeless<Event> = Event extends unknown ? Omit<Event, "nowMs"> : never
+export type TimelessEvent = Timeless<SchedulerEvent>
+
+export interface ModelPeer {
+  readonly tried: Set<number>
+  readonly lacks: Set<number>
+  connected: boolean
+  slots: number
+  from: number
+  to: number
+  usableFromMs: number
+  banned: boolean
+  openBatches: Set<number>
+  turn: number
+  secondFrom: number
+}
+
+export interface Hooks {
+  /** Called with the model as it is just before the assignment. */
+  readonly onAssign?: (world: World, assign: Assign) => void
+  readonly onStep?: (
+    world: World,
+    event: TimelessEvent,
+    commands: ReadonlyArray<SchedulerCommand>,
+    before: SchedulerState,
+  ) => void
+}
+
+export interface Move {
+  readonly kind: number
+  readonly a: number
+  readonly b: number
+}
+
+export interface Scenario {
+  readonly blocks: number
+  readonly limit: number
+  readonly moves: ReadonlyArray<Move>
+}
+
+/** Any scenario: a small work list, a small batch limit, up to 60 moves. */
+export const scenario: fc.Arbitrary<Scenario> = fc.record({
+  blocks: fc.integer({ min: 1, max: 40 }),
+  limit: fc.integer({ min: 1, max: 8 }),
+  moves: fc.array(fc.record({ kind: fc.nat(99), a: fc.nat(997), b: fc.nat(991) }), {
+    maxLength: 60,
+    size: "max",
+  }),
+})
+
+const nth = <Item>(items: Iterable<Item>, n: number): Item | undefined => {
+  const all = [...items]
+  return all[n % all.length]
+}
+
+/** The part of a mixed list of kinds that a move belongs to; the weights add up to 100. */
+const KINDS = [
+  ["deliver", 22],
+  ["done", 12],
+  ["reject", 6],
+  ["fail", 20],
+  ["end", 10],
+  ["join", 6],
+  ["rejoin", 3],
+  ["leave", 4],
+  ["lacks", 3],
+  ["pause", 4],
+  ["range", 2],
+  ["tick", 5],
+  ["stray", 1],
+  ["work", 1],
+  ["stop", 1],
+] as const
+
+const kindOf = (n: number): (typeof KINDS)[number][0] => {
+  let left = n
+  for (const [kind, weight] of KINDS) {
+    if (left < weight) return kind
+    left -= weight
+  }
+  return "tick"
+}
+
+export class World {
+  state: SchedulerState
+  nowMs = 0
+  readonly options: SchedulerOptions
+  readonly hooks: Hooks
+  /** The first peer to join: holds everything, and is never said to lack anything. */
+  readonly honest = "honest"
+  readonly mayStop: boolean
+
+  readonly work = new Set<number>()
+  readonly pending = new Set<number>()
+  readonly assigned = new Map<number, number>()
+  readonly delivered = new Map<number, string>()
+  readonly done = new Set<number>()
+  readonly attempts = new Map<number, number>()
+  readonly exhausted = new Set<number>()
+  readonly peers = new Map<string, ModelPeer>()
+  readonly batches = new Map<number, { readonly peerId: string; readonly owned: Set<number> }>()
+  hopelessSinceMs: number | undefined
+  /** Set when nothing may be assigned any more. */
+  draining = false
+  finished: BlockRanges | undefined
+  stopped = false
+  #names = 0
+  #turns = 0
+
+  constructor(
+    { blocks, limit }: Scenario,
+    hooks: Hooks = {},
+    { giveUpMs = 5_000, mayStop = false, open = false } = {},
+  ) {
+    this.options = { blocksPerAssignment: limit, giveUpMs, open }
+    this.hooks = hooks
+    this.mayStop = mayStop
+    this.state = initialState(this.options, BlockRanges.of(100, 99 + blocks))
+    for (let n = 100; n < 100 + blocks; n++) {
+      this.work.add(n)
+      this.pending.add(n)
+    }
+  }
+
+  /** Plays all moves. */
+  play(moves: ReadonlyArray<Move>): this {
+    for (const move of moves) this.move(move)
+    return this
+  }
+
+  move({ kind, a, b }: Move): void {
+    this.nowMs += a % 7
+    this.send(this.#eventOf(kindOf(kind), a, b) ?? this.#arrival(a, b))
+  }
+
+  /** The blocks that are neither done nor given up. */
+  missing(): Array<number> {
+    return [...this.work].filter((n) => !this.done.has(n)).sort((a, b) => a - b)
+  }
+
+  connected(): Array<[string, ModelPeer]> {
+    return [...this.peers].filter(([, peer]) => peer.connected)
+  }
+
+  isBanned(peer: ModelPeer): boolean {
+    return peer.banned && peer.usableFromMs > this.nowMs
+  }
+
+  isFree(peer: ModelPeer): boolean {
+    return peer.connected && peer.usableFromMs <= this.nowMs && peer.openBatches.size < peer.slots
+  }
+
+  attemptsOf(block: number): number {
+    return this.attempts.get(block) ?? 0
+  }
+
+  /** Whether the peer could serve the block, has not tried it and does not lack it. */
+  isOpenTo(peer: ModelPeer, block: number): boolean {
+    return (
+      block >= peer.from && block <= peer.to && !peer.tried.has(block) && !peer.lacks.has(block)
+    )
+  }
+
+  /** Whether every other connected peer that is not banned has tried, lacks or cannot serve it. */
+  allOthersHadIt(peerId: string, block: number): boolean {
+    return this.connected().every(
+      ([id, peer]) => id === peerId || this.isBanned(peer) || !this.isOpenTo(peer, block),
+    )
+  }
+
+  /** What the design says a free slot of the peer is to be given, by walking all blocks. */
+  expectedOffer(peerId: string): { from: number; to: number; escalated: boolean } | undefined {
+    const peer = this.peers.get(peerId)
+    if (peer === undefined) return undefined
+    const rising = [...this.pending].sort((a, b) => a - b)
+    const isEscalated = (n: number) => this.attemptsOf(n) >= 3
+    const isPending = (n: number) => this.pending.has(n)
+    const fresh = (n: number) => isPending(n) && this.isOpenTo(peer, n) && !this.exhausted.has(n)
+    const inRound = (n: number) => isPending(n) && this.isOpenTo(peer, n) && this.exhausted.has(n)
+    const newRound = (n: number) =>
+      isPending(n) &&
+      n >= peer.from &&
+      n <= peer.to &&
+      peer.tried.has(n) &&
+      !peer.lacks.has(n) &&
+      this.allOthersHadIt(peerId, n)
+    const run = (from: number, fits: (n: number) => boolean) => {
+      let to = from
+      if (isEscalated(from)) return { from, to, escalated: true }
+      while (
+        to - from + 1 < this.options.blocksPerAssignment &&
+        fits(to + 1) &&
+        !isEscalated(to + 1)
+      ) {
+        to += 1
+      }
+      return { from, to, escalated: false }
+    }
+    const first = rising.find((n) => fresh(n) && isEscalated(n)) ?? rising.find(fresh)
+    if (first !== undefined) return run(first, fresh)
+    const inTurn = [
+      ...rising.filter((n) => n >= peer.secondFrom),
+      ...rising.filter((n) => n < peer.secondFrom),
+    ]
+    const second = inTurn.find(inRound)
+    if (second !== undefined) return run(second, inRound)
+    const again = inTurn.find(newRound)
+    return again === undefined ? undefined : run(again, newRound)
+  }
+
+  isHopeful(): boolean {
+    for (const n of this.assigned.keys()) if (!this.exhausted.has(n)) return true
+    for (const n of this.delivered.keys()) if (!this.exhausted.has(n)) return true
+    for (const n of this.pending) {
+      if (this.exhausted.has(n)) continue
+      const served = this.connected().some(
+        ([, peer]) => !this.isBanned(peer) && this.isOpenTo(peer, n),
+      )
+      if (served) return true
+    }
+    return false
+  }
+
+  send(event: TimelessEvent): ReadonlyArray<SchedulerCommand> {
+    const before = this.state
+    const [after, commands] = step(before, { ...event, nowMs: this.nowMs })
+    this.state = after
+    if (this.finished === undefined) {
+      this.#learn(event)
+      this.#judge()
+    }
+    for (const command of commands) this.#follow(command)
+    this.hooks.onStep?.(this, event, commands, before)
+    return commands
+  }
+
+  join(peerId: string, slots: number, from: number, to: number): void {
+    this.send({ _tag: "PeerJoined", peerId, slots, range: { from, to } })
+  }
+
+  /** Lets the batches of one peer, or of all, end in success or in failure of every block;
+   * what is assigned meanwhile is left for the next call. */
+  settle(succeeds: (peerId: string) => boolean): void {
+    const batches = [...this.batches]
+    for (const [batchId, { peerId, owned }] of batches) {
+      const blocks = [...owned]
+      for (const block of blocks) {
+        if (succeeds(peerId)) this.send({ _tag: "BlockDelivered", batchId, block })
+        else this.send({ _tag: "BlockFailed", batchId, block, attempt: true, lacks: false })
+      }
+      this.send({ _tag: "BatchEnded", batchId })
+    }
+    const delivered = [...this.delivered.keys()]
+    for (const block of delivered) this.send({ _tag: "BlockDone", block })
+  }
+
+  #arrival(a: number, b: number): TimelessEvent {
+    if (this.connected().length >= 6) return { _tag: "Tick" }
+    const peerId = this.peers.size === 0 ? this.honest : `peer${this.#names++}`
+    const narrow = peerId !== this.honest && b % 3 === 0
+    const from = narrow ? 90 + (a % 30) : 0
+    const range = { from, to: narrow ? from + (b % 40) : 1_000 }
+    const slots = 1 + (a % 3)
+    return { _tag: "PeerJoined", peerId, slots, range }
+  }
+
+  #eventOf(kind: ReturnType<typeof kindOf>, a: number, b: number): TimelessEvent | undefined {
+    const batch = nth(
+      [...this.batches].filter(([, { owned }]) => owned.size > 0 || kind === "end"),
+      a,
+    )
+    const batchId = batch?.[0] ?? 0
+    const block = nth(batch?.[1].owned ?? [], b)
+    const out = nth(this.delivered, b)
+    const peer = nth(this.connected(), a)
+    const peerId = peer?.[0]
+    switch (kind) {
+      case "deliver":
+        return block === undefined ? undefined : { _tag: "BlockDelivered", batchId, block }
+      case "fail": {
+        if (block === undefined) return undefined
+        const lacks = b % 5 === 0 && batch?.[1].peerId !== this.honest
+        return { _tag: "BlockFailed", batchId, block, attempt: b % 4 !== 0, lacks }
+      }
+      case "end":
+        return batch === undefined ? undefined : { _tag: "BatchEnded", batchId }
+      case "done":
+        return out === undefined ? undefined : { _tag: "BlockDone", block: out[0] }
+      case "reject":
+        return out === undefined
+          ? undefined
+          : { _tag: "BlockRejected", block: out[0], peerId: out[1] }
+      case "rejoin":
+      case "leave":
+      case "lacks":
+      case "pause":
+      case "range":
+        return peerId === undefined ? undefined : this.#peerEvent(kind, peerId, a, b)
+      case "stray":
+        return b % 2 === 0
+          ? { _tag: "BlockDelivered", batchId: 1 + (a % 20), block: 100 + (b % 40) }
+          : { _tag: "BlockDone", block: 100 + (b % 60) }
+      case "work":
+        return { _tag: "WorkAdded", ranges: [[95 + (a % 50), 95 + (a % 50) + (b % 9)]] }
+      case "stop":
+        return this.mayStop ? { _tag: "Stop" } : { _tag: "Tick" }
+      case "tick":
+        this.nowMs += b
+        return { _tag: "Tick" }
+      case "join":
+        return undefined
+    }
+  }
+
+  #peerEvent(
+    kind: "rejoin" | "leave" | "lacks" | "pause" | "range",
+    peerId: string,
+    a: number,
+    b: number,
+  ): TimelessEvent | undefined {
+    if (kind === "leave") return { _tag: "PeerLeft", peerId }
+    if (kind === "pause") {
+      return {
+        _tag: "PeerPaused",
+        peerId,
+        untilMs: this.nowMs + (b % 700),
+        banned: b % 3 === 0,
+      }
+    }
+    if (kind === "rejoin") {
+      const gone = nth(
+        [...this.peers].filter(([, peer]) => !peer.connected),
+        b,
+      )
+      if (gone === undefined) return undefined
+      const [id, { slots, from, to }] = gone
+      return { _tag: "PeerJoined", peerId: id, slots, range: { from, to } }
+    }
+    if (peerId === this.honest) return undefined
+    const from = 90 + (a % 50)
+    if (kind === "range") {
+      return { _tag: "PeerRangeChanged", peerId, range: { from, to: from + (b % 40) } }
+    }
+    return { _tag: "PeerLacks", peerId, blocks: BlockRanges.of(from, from + (b % 9)) }
+  }
+
+  /** What the event alone says. */
+  #learn(event: TimelessEvent): void {
+    switch (event._tag) {
+      case "PeerJoined":
+        return this.#learnJoin(event.peerId, event.slots, event.range)
+      case "PeerLeft":
+        return this.#learnLeave(event.peerId)
+      case "PeerRangeChanged": {
+        const peer = this.peers.get(event.peerId)
+        if (peer !== undefined) Object.assign(peer, event.range)
+        return
+      }
+      case "PeerLacks":
+        for (const [from, to] of event.blocks.ranges()) {
+          for (let n = from; n <= to; n++) this.peers.get(event.peerId)?.lacks.add(n)
+        }
+        return
+      case "PeerPaused": {
+        const peer = this.peers.get(event.peerId)
+        if (peer === undefined) return
+        peer.usableFromMs = event.untilMs
+        peer.banned = event.banned
+        return
+      }
+      case "BlockRejected":
+        if (!this.delivered.has(event.block)) return
+        this.peers.get(event.peerId)?.tried.add(event.block)
+        this.#goBack(event.block, true)
+        return
+      case "BlockFailed": {
+        const batch = this.batches.get(event.batchId)
+        if (batch === undefined || !batch.owned.delete(event.block)) return
+        const peer = this.peers.get(batch.peerId)
+        if (event.attempt) peer?.tried.add(event.block)
+        if (event.lacks) peer?.lacks.add(event.block)
+        this.#goBack(event.block, event.attempt)
+        return
+      }
+      case "BatchEnded":
+        return this.#closeBatch(event.batchId)
+      case "BlockDelivered": {
+        const batch = this.batches.get(event.batchId)
+        if (batch === undefined || !batch.owned.delete(event.block)) return
+        this.assigned.delete(event.block)
+        this.delivered.set(event.block, batch.peerId)
+        return
+      }
+      case "BlockDone":
+        if (!this.delivered.delete(event.block)) return
+        this.done.add(event.block)
+        if (this.hopelessSinceMs !== undefined) this.hopelessSinceMs = this.nowMs
+        return
+      case "WorkAdded":
+        for (const [from, to] of event.ranges) {
+          for (let n = from; n <= to; n++) {
+            if (this.work.has(n)) continue
+            this.work.add(n)
+            this.pending.add(n)
+          }
+        }
+        return
+      case "Stop":
+        this.stopped = true
+        this.draining = true
+        return
+      case "Tick":
+        return
+    }
+  }
+
+  #learnJoin(peerId: string, slots: number, range: { from: number; to: number }): void {
+    this.#learnLeave(peerId)
+    const known = this.peers.get(peerId)
+    if (known === undefined) this.hopelessSinceMs = undefined
+    this.peers.set(peerId, {
+      tried: new Set(),
+      lacks: new Set(),
+      usableFromMs: 0,
+      banned: false,
+      ...known,
+      ...range,
+      connected: true,
+      slots,
+      openBatches: new Set(),
+      turn: this.#turns++,
+      secondFrom: 0,
+    })
+  }
+
+  #learnLeave(peerId: string): void {
+    const peer = this.peers.get(peerId)
+    if (peer?.connected !== true) return
+    peer.connected = false
+    for (const [batchId, batch] of this.batches) {
+      if (batch.peerId !== peerId) continue
+      for (const block of batch.owned) peer.tried.add(block)
+      this.#closeBatch(batchId)
+    }
+  }
+
+  #closeBatch(batchId: number): void {
+    const batch = this.batches.get(batchId)
+    if (batch === undefined) return
+    for (const block of batch.owned) this.#goBack(block, false)
+    this.batches.delete(batchId)
+    const peer = this.peers.get(batch.peerId)
+    if (peer === undefined) return
+    peer.openBatches.delete(batchId)
+    peer.turn = this.#turns++
+  }
+
+  #goBack(block: number, counted: boolean): void {
+    this.assigned.delete(block)
+    this.delivered.delete(block)
+    this.pending.add(block)
+    if (counted) this.attempts.set(block, Math.min(3, this.attemptsOf(block) + 1))
+  }
+
+  #judge(): void {
+    if (this.missing().length === 0 || this.isHopeful()) this.hopelessSinceMs = undefined
+    else this.hopelessSinceMs ??= this.nowMs
+    if (this.options.open || this.hopelessSinceMs === undefined) return
+    if (this.nowMs - this.hopelessSinceMs >= this.options.giveUpMs) this.draining = true
+  }
+
+  #follow(command: SchedulerCommand): void {
+    if (command._tag === "Finished") this.finished = command.failed
+    if (command._tag !== "Assign") return
+    this.hooks.onAssign?.(this, command)
+    const { batchId, peerId, blocks } = command
+    const owned = new Set<number>()
+    const peer = this.peers.get(peerId)
+    if (peer?.tried.has(blocks.from) === true || this.exhausted.has(blocks.from)) {
+      if (peer !== undefined) peer.secondFrom = blocks.to + 1
+    }
+    for (let n = blocks.from; n <= blocks.to; n++) {
+      owned.add(n)
+      this.pending.delete(n)
+      this.assigned.set(n, batchId)
+      if (peer?.tried.has(n) !== true) continue
+      this.exhausted.add(n)
+      for (const other of this.peers.values()) other.tried.delete(n)
+    }
+    this.batches.set(batchId, { peerId, owned })
+    if (peer === undefined) return
+    peer.openBatches.add(batchId)
+    peer.turn = this.#turns++
+  }
+}
