@@ -43,6 +43,8 @@ export interface SettingsShape {
   readonly bytesInFlight: number
   /** What a receipts answer is taken to weigh before it is there: the peers' soft limit. */
   readonly receiptsAnswerBytes: number
+  /** What an adaptive request's answer is to weigh: room below the soft limit for a bad guess. */
+  readonly answerTargetBytes: number
   /** What one header is taken to weigh before it is there. */
   readonly headerBytes: number
   /**
@@ -71,6 +73,7 @@ export const defaults: SettingsShape = {
   maxRedialMs: 30_000,
   bytesInFlight: 128 * 1024 * 1024,
   receiptsAnswerBytes: 2 * 1024 * 1024,
+  answerTargetBytes: 1_500_000,
   headerBytes: 700,
   stageQueueBlocks: 512,
 }

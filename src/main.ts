@@ -6,6 +6,10 @@ import { launch } from "./cli/Launch.ts"
 launch(
   runCli(process.argv.slice(2), process.env, {
     probe: async () => (await import("./modes/probe.ts")).runProbe,
+    ingest: async () => (await import("./modes/ingest.ts")).runIngest,
+    status: async () => (await import("./modes/status.ts")).runStatus,
+    verify: async () => (await import("./modes/verify.ts")).runVerify,
+    tables: async () => (await import("./modes/tables.ts")).runTables,
     devnet: async () => (await import("./modes/devnet.ts")).runDevnet,
   }),
 )

@@ -25,22 +25,39 @@ import { devnetFlags, type DevnetOptions } from "./devnetOptions.ts"
 import { ExitCode } from "./exitCodes.ts"
 import { helpText, type HelpContents } from "./help.ts"
 import { reportCause, reportUsage, type Loader } from "./Program.ts"
-import { syncCommand, syncDescription } from "./SyncCommand.ts"
-import { syncFlags, type ProbeOptions } from "./syncOptions.ts"
+import { statusCommand, statusDescription } from "./StatusCommand.ts"
+import { statusFlags, type StatusOptions } from "./statusOptions.ts"
+import { syncCommand, syncDescription, type SyncPrograms } from "./SyncCommand.ts"
+import { syncFlags } from "./syncOptions.ts"
+import { tablesCommand, tablesDescription } from "./TablesCommand.ts"
+import { tablesFlags, type TablesOptions } from "./tablesOptions.ts"
+import { verifyCommand, verifyDescription } from "./VerifyCommand.ts"
+import { verifyFlags, type VerifyOptions } from "./verifyOptions.ts"
 
 /** The programs behind the commands. */
-export interface Programs {
-  readonly probe: Loader<ProbeOptions>
+export interface Programs extends SyncPrograms {
+  readonly status: Loader<StatusOptions>
+  readonly verify: Loader<VerifyOptions>
+  readonly tables: Loader<TablesOptions>
   readonly devnet: Loader<DevnetOptions>
 }
 
 const description = "Ethereum's history, fetched straight from the peers of the devp2p network."
-const commandFlags = { sync: syncFlags, devnet: devnetFlags }
+const commandFlags = {
+  sync: syncFlags,
+  status: statusFlags,
+  verify: verifyFlags,
+  tables: tablesFlags,
+  devnet: devnetFlags,
+}
 const helpContents: HelpContents = {
   version: manifest.version,
   description,
   commands: {
     sync: { description: syncDescription, flags: syncFlags },
+    status: { description: statusDescription, flags: statusFlags },
+    verify: { description: verifyDescription, flags: verifyFlags },
+    tables: { description: tablesDescription, flags: tablesFlags },
     devnet: { description: devnetDescription, flags: devnetFlags },
   },
   logLevels,
@@ -65,7 +82,10 @@ export const runCli = (
     const command = Command.make("annals").pipe(
       Command.withDescription(description),
       Command.withSubcommands([
-        syncCommand(programs.probe, finish),
+        syncCommand(programs, finish),
+        statusCommand(programs.status, finish),
+        verifyCommand(programs.verify, finish),
+        tablesCommand(programs.tables, finish),
         devnetCommand(programs.devnet, finish),
       ]),
     )

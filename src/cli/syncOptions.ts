@@ -1,19 +1,40 @@
 /**
  * The flags of `annals sync` and what they mean.
  *
- * In: the raw values of {@link syncFlags}, each fine by itself. Out: {@link ProbeOptions}, or one
- * line that says which flags do not go together. The defaults are those of `Settings.ts`.
+ * In: the raw values of {@link syncFlags}, each fine by itself, and the number of cores. Out:
+ * {@link SyncOptions}, or one line that says which flag cannot be used or which do not go together.
+ * The defaults are those of `Settings.ts`, where it has them.
  *
  * Invariants of what is returned: `startBlock <= endBlock` where there is an end, `minPeers <=
- * maxPeers`, no node twice among `peers`, and every one of them can be dialled.
+ * maxPeers`, no node twice among `peers`, and every one of them can be dialled; `tables` in the
+ * order of `optionalTables`, none twice; `trustedHashes` rise, one a height. Every flag is checked
+ * whatever is asked for, also those that a probe has no use for.
  */
+import type { Anchor } from "../chain/chainSpec.ts"
 import { isEnodeInvalid, parseEnode, type Enode } from "../chain/enode.ts"
+import { equalBytes, fromHex } from "../domain/hex.ts"
 import { defaults } from "../Settings.ts"
+import { optionalTables, type OptionalTable } from "../write/tables.ts"
 import { accept, refuse, type Checked } from "./checked.ts"
 import { maxInteger, maxTimerMs, type Flags, type RawOptions } from "./flags.ts"
 
-/** The kinds of benchmark; `harness` is another name for `probe`. */
-export const benchmarks = ["probe", "harness"] as const
+/** The kinds of benchmark; `harness` is another name for `probe`, `profile` an ingest with timers. */
+export const benchmarks = ["probe", "harness", "profile"] as const
+
+/** What a block can be checked for beside its hash, the values of `--verify`. */
+export const checks = [
+  "links",
+  "transactions",
+  "uncles",
+  "withdrawals",
+  "receipts",
+  "bloom",
+] as const
+/** One of {@link checks}. */
+export type Check = (typeof checks)[number]
+
+/** Most checking threads by default; more are taken only where the user asks for them. */
+const MOST_DEFAULT_WORKERS = 4
 
 const blockNumber = { kind: "integer", min: 0, max: maxInteger } as const
 const itemsPerRequest = { kind: "integer", min: 1, max: 1024 } as const
@@ -55,12 +76,12 @@ export const syncFlags = {
   },
   "receipts-per-request": {
     ...itemsPerRequest,
-    description: "Receipts lists asked for at once, 1 to 1024.",
-    default: defaults.receiptsPerRequest,
+    description: `Receipts lists asked for at once, 1 to 1024; a ceiling in ingest when given. Default: ${defaults.receiptsPerRequest} in probe, adaptive in ingest.`,
   },
   "timeout-ms": {
     ...deadlineMs,
-    description: "Deadline of one request, in milliseconds.",
+    description:
+      "Deadline of one request, in milliseconds; in ingest the floor of an adaptive one.",
     default: defaults.requestTimeoutMs,
   },
   "rollback-window": {
@@ -74,10 +95,32 @@ export const syncFlags = {
     description: "How long a block that nobody serves is waited for, in milliseconds.",
     default: defaults.giveUpMs,
   },
+  "trusted-hash": {
+    kind: "list",
+    placeholder: "N:HASH",
+    description: "The hash of block N, trusted beside the network's pinned ones.",
+  },
+  verify: {
+    kind: "list",
+    placeholder: "CHECKS",
+    description: `What each block is checked for: all, none, or of ${checks.join(", ")}, with commas between them. Default: all.`,
+  },
+  tables: {
+    kind: "list",
+    placeholder: "TABLES",
+    description: `Rows to keep beside the payloads: all, none, or of ${optionalTables.join(", ")}, with commas between them. Default: none.`,
+  },
+  workers: {
+    kind: "integer",
+    min: 0,
+    max: 64,
+    description: `Checking threads, 0 to 64; 0 checks in the main thread. Default: the cores less one, from 1 to ${MOST_DEFAULT_WORKERS}.`,
+  },
   benchmark: {
     kind: "choice",
     choices: benchmarks,
-    description: "probe asks for headers and receipts, counts them and keeps nothing.",
+    description:
+      "probe (also called harness) asks for headers and receipts, counts them and keeps nothing; profile ingests with the time of each stage, into a temporary store unless --data-dir is given.",
   },
   "benchmark-start": {
     ...blockNumber,
@@ -117,8 +160,8 @@ export const syncFlags = {
 /** What a user gave `annals sync`. */
 export type RawSyncOptions = RawOptions<typeof syncFlags>
 
-/** What a probe is asked to do. Block numbers are inclusive, times in milliseconds. */
-export interface ProbeOptions {
+/** What every sync is asked to do. Block numbers are inclusive, times in milliseconds. */
+interface SharedOptions {
   /** A network's name, `devnet`, or the path of a genesis.json. */
   readonly network: string
   readonly peers: ReadonlyArray<Enode>
@@ -129,19 +172,75 @@ export interface ProbeOptions {
   /** Undefined: the measured head less the rollback window. */
   readonly endBlock: number | undefined
   readonly blocksPerAssignment: number
-  readonly receiptsPerRequest: number
+  /** Of one request; in ingest the floor of an adaptive deadline. */
   readonly timeoutMs: number
   readonly rollbackWindow: number
   readonly giveUpMs: number
 }
 
-/** The options of the probe that the raw values ask for. */
-export const probeOptions = (raw: RawSyncOptions): Checked<ProbeOptions> => {
-  // Until ingest is built a sync without --benchmark has nothing to run; this line is all of it.
-  if (raw.benchmark === undefined) {
-    return refuse("sync without --benchmark (ingest) is not built yet; use --benchmark probe")
+/** What a probe is asked to do. */
+export interface ProbeOptions extends SharedOptions {
+  /** Exactly as many, but in the last request of a batch. */
+  readonly receiptsPerRequest: number
+}
+
+/** What an ingest is asked to do. */
+export interface IngestOptions extends SharedOptions {
+  /** `profile`: with the time of each stage. */
+  readonly mode: "ingest" | "profile"
+  /** The most receipts lists in a request; undefined: as many as the sizes allow. */
+  readonly receiptsPerRequest: number | undefined
+  readonly dataDir: string
+  /** Whether the user named `dataDir`; a profile that was given none uses a temporary store. */
+  readonly dataDirGiven: boolean
+  /** What each block is checked for beside its hash. */
+  readonly verify: ReadonlySet<Check>
+  /** Rows to keep beside payloads and blocks. */
+  readonly tables: ReadonlyArray<OptionalTable>
+  /** Hashes that the user trusts, beside the pinned ones. */
+  readonly trustedHashes: ReadonlyArray<Anchor>
+  /** Checking threads; 0: checks run in the main thread. */
+  readonly workers: number
+  /** Print the summary as JSON on stdout. */
+  readonly json: boolean
+}
+
+/** What a sync is asked to do; of an ingest, `kind` and `mode` are the same. */
+export type SyncOptions =
+  | ({ readonly kind: "probe" } & ProbeOptions)
+  | ({ readonly kind: "ingest" | "profile" } & IngestOptions)
+
+/** The options that the raw values ask for; `coreCount` is how many cores the process may use. */
+export const syncOptions = (raw: RawSyncOptions, coreCount: number): Checked<SyncOptions> => {
+  const shared = sharedOptions(raw)
+  if (!shared.ok) return shared
+  const keeping = keepingOptions(raw, coreCount)
+  if (!keeping.ok) return keeping
+  const receiptsPerRequest = raw["benchmark-receipts-per-request"] ?? raw["receipts-per-request"]
+  if (raw.benchmark === "probe" || raw.benchmark === "harness") {
+    return accept({
+      kind: "probe",
+      ...shared.value,
+      receiptsPerRequest: receiptsPerRequest ?? defaults.receiptsPerRequest,
+    })
   }
-  const range = benchmarkRange(raw)
+  const kind = raw.benchmark ?? "ingest"
+  return accept({ kind, mode: kind, ...shared.value, ...keeping.value, receiptsPerRequest })
+}
+
+/**
+ * The tables that the values of `--tables` name, in the order of `optionalTables`; none where no
+ * value is given. Refused are words that name no table, and `all` or `none` beside others.
+ */
+export const parseTables = (texts: ReadonlyArray<string>): Checked<ReadonlyArray<OptionalTable>> =>
+  parseSelection("--tables", texts, optionalTables, "none")
+
+const sharedOptions = (raw: RawSyncOptions): Checked<SharedOptions> => {
+  const stray = benchmarkKnobs.find(([knob]) => raw[knob] !== undefined)
+  if (raw.benchmark === undefined && stray !== undefined) {
+    return refuse(`--${stray[0]} goes with --benchmark; without it there is --${stray[1]}`)
+  }
+  const range = blockRange(raw)
   if (!range.ok) return range
   const peers = parsePeers(raw.peer)
   if (!peers.ok) return peers
@@ -161,19 +260,47 @@ export const probeOptions = (raw: RawSyncOptions): Checked<ProbeOptions> => {
       raw["benchmark-blocks-per-assignment"] ??
       raw["blocks-per-assignment"] ??
       defaults.blocksPerAssignment,
-    receiptsPerRequest:
-      raw["benchmark-receipts-per-request"] ??
-      raw["receipts-per-request"] ??
-      defaults.receiptsPerRequest,
     timeoutMs: raw["benchmark-timeout-ms"] ?? raw["timeout-ms"] ?? defaults.requestTimeoutMs,
     rollbackWindow: raw["rollback-window"] ?? defaults.rollbackWindowBlocks,
     giveUpMs: raw["give-up-ms"] ?? defaults.giveUpMs,
   })
 }
 
-const benchmarkRange = (
+type KeepingOptions = Omit<IngestOptions, keyof SharedOptions | "mode" | "receiptsPerRequest">
+
+/** What concerns the checks and the store. */
+const keepingOptions = (raw: RawSyncOptions, coreCount: number): Checked<KeepingOptions> => {
+  const verify = parseSelection("--verify", raw.verify, checks, "all")
+  if (!verify.ok) return verify
+  const tables = parseTables(raw.tables)
+  if (!tables.ok) return tables
+  const trustedHashes = parseTrustedHashes(raw["trusted-hash"])
+  if (!trustedHashes.ok) return trustedHashes
+  return accept({
+    dataDir: raw["data-dir"] ?? syncFlags["data-dir"].default,
+    dataDirGiven: raw["data-dir"] !== undefined,
+    verify: new Set(verify.value),
+    tables: tables.value,
+    trustedHashes: trustedHashes.value,
+    workers: raw.workers ?? Math.min(Math.max(coreCount - 1, 1), MOST_DEFAULT_WORKERS),
+    json: raw.json,
+  })
+}
+
+/** Each knob of the benchmark, and what says the same where there is none. */
+const benchmarkKnobs = [
+  ["benchmark-start", "start-block"],
+  ["benchmark-end", "end-block"],
+  ["benchmark-blocks", "end-block"],
+  ["benchmark-blocks-per-assignment", "blocks-per-assignment"],
+  ["benchmark-receipts-per-request", "receipts-per-request"],
+  ["benchmark-max-peers", "max-peers"],
+  ["benchmark-timeout-ms", "timeout-ms"],
+] as const satisfies ReadonlyArray<readonly [keyof RawSyncOptions, keyof RawSyncOptions]>
+
+const blockRange = (
   raw: RawSyncOptions,
-): Checked<Pick<ProbeOptions, "startBlock" | "endBlock">> => {
+): Checked<Pick<SharedOptions, "startBlock" | "endBlock">> => {
   const blocks = raw["benchmark-blocks"]
   const givenEnd = raw["benchmark-end"]
   if (blocks !== undefined && givenEnd !== undefined) {
@@ -200,4 +327,53 @@ const parsePeers = (texts: ReadonlyArray<string>): Checked<ReadonlyArray<Enode>>
     peers.set(peer.nodeId, peer)
   }
   return accept([...peers.values()])
+}
+
+/** The words that `texts` name, with commas between them, in the order of `known`. */
+const parseSelection = <Word extends string>(
+  flag: string,
+  texts: ReadonlyArray<string>,
+  known: ReadonlyArray<Word>,
+  otherwise: "all" | "none",
+): Checked<ReadonlyArray<Word>> => {
+  const words = texts.flatMap((text) => text.split(",")).map((word) => word.trim())
+  const named = new Set<string>(words.length === 0 ? [otherwise] : words)
+  const takes = new Set<string>(["all", "none", ...known])
+  for (const word of named) {
+    if (!takes.has(word)) {
+      return refuse(`${flag} takes all, none, or of ${known.join(", ")}, not "${word}"`)
+    }
+  }
+  const whole = ["all", "none"].find((word) => named.has(word))
+  if (whole !== undefined && named.size > 1) {
+    return refuse(`${flag} ${whole} stands alone: leave it out, or the others`)
+  }
+  return accept(whole === "all" ? known : known.filter((word) => named.has(word)))
+}
+
+const parseTrustedHashes = (texts: ReadonlyArray<string>): Checked<ReadonlyArray<Anchor>> => {
+  const hashes = new Map<number, Uint8Array>()
+  for (const text of texts) {
+    const [, height = "", hex = ""] = /^(\d+):(?:0x)?([0-9a-fA-F]{64})$/.exec(text) ?? []
+    const blockNumber = Number(height)
+    if (hex === "") {
+      return refuse(
+        `--trusted-hash takes N:HASH, a block number and 32 bytes in hex, not "${text}"`,
+      )
+    }
+    if (blockNumber > maxInteger) {
+      return refuse(`--trusted-hash "${text}": the block is above ${maxInteger}`)
+    }
+    const hash = fromHex(hex)
+    const before = hashes.get(blockNumber)
+    if (before !== undefined && !equalBytes(before, hash)) {
+      return refuse(`--trusted-hash gives block ${blockNumber} two different hashes`)
+    }
+    hashes.set(blockNumber, hash)
+  }
+  return accept(
+    [...hashes]
+      .sort(([a], [b]) => a - b)
+      .map(([blockNumber, hash]): Anchor => ({ blockNumber, hash })),
+  )
 }

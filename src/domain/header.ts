@@ -51,7 +51,7 @@ export const readHeader = (bytes: Uint8Array): Header => {
   const transactionsRoot = fields.nextFixed(32)
   const receiptsRoot = fields.nextFixed(32)
   const logsBloom = fields.nextFixed(256)
-  skipString(fields, 0, 32) // difficulty
+  skipInteger(fields) // difficulty
   const number = fields.nextUint()
   const gasLimit = fields.nextUint()
   const gasUsed = fields.nextUint()
@@ -79,6 +79,14 @@ export const readHeader = (bytes: Uint8Array): Header => {
   // What comes after belongs to later forks; it has to be RLP all the same.
   while (!fields.done) fields.next()
   return { ...header, withdrawalsRoot }
+}
+
+/** Steps over an integer that is not read. */
+const skipInteger = (fields: RlpReader): void => {
+  skipString(fields, 0, 32)
+  if (fields.start < fields.end && fields.bytes[fields.start] === 0) {
+    throw new RlpError("integer with a leading zero", fields.itemStart)
+  }
 }
 
 /** Steps over a byte string that is not read but whose width is known. */

@@ -93,7 +93,10 @@ export const carriedBloom = (list: Uint8Array): Uint8Array => {
 }
 
 /** Steps through receipts; after each step the fields tell where its parts lie in the list. */
-class ReceiptCursor {
+export class ReceiptCursor {
+  /** What the receipts trie holds, in form 68 only: the list, or the payload of the byte string. */
+  valueStart = 0
+  itemEnd = 0
   /** EIP-2718 type; 0 for a legacy receipt. */
   type = 0
   /** The two items postStateOrStatus and cumulativeGas, prefixes included. */
@@ -118,11 +121,10 @@ class ReceiptCursor {
   next(): boolean {
     if (this.#items.done) return false
     const fields = this.#form === 68 ? this.#enter68() : this.#enter69()
+    this.valueStart = this.#items.isList ? this.#items.itemStart : this.#items.start
+    this.itemEnd = this.#items.end
     this.#readString(fields)
-    const length = fields.end - fields.start
-    if (length > 1 && length !== 32) {
-      throw new RlpError("neither a status nor a state root", fields.itemStart)
-    }
+    this.#checkOutcome(fields)
     this.headStart = fields.itemStart
     this.#readString(fields)
     this.#gasItem = fields.itemStart
@@ -173,6 +175,14 @@ class ReceiptCursor {
     return type
   }
 
+  /** No byte (failed), 0x01 (succeeded; EIP-658), or a state root of 32 bytes before that. */
+  #checkOutcome(fields: RlpReader): void {
+    const length = fields.end - fields.start
+    const status = length === 0 || (length === 1 && fields.bytes[fields.start] === 1)
+    if (status || length === 32) return
+    throw new RlpError("neither a status nor a state root", fields.itemStart)
+  }
+
   #readString(fields: RlpReader): void {
     fields.next()
     if (fields.isList) throw new RlpError("expected a byte string", fields.itemStart)
@@ -188,7 +198,7 @@ const storedReceipts = (list: Uint8Array): ReadonlyArray<Uint8Array> => {
 }
 
 /** The item prefix of a bloom: a byte string of 256 bytes. */
-const BLOOM_PREFIX = Uint8Array.of(0xb9, 0x01, 0x00)
+export const BLOOM_PREFIX = Uint8Array.of(0xb9, 0x01, 0x00)
 const BLOOM_ITEM_BYTES = BLOOM_PREFIX.length + BLOOM_BYTES
 /** A bloom more, and two bytes more for the prefix of a list that was short before. */
 const GROWTH_BYTES = BLOOM_ITEM_BYTES + 2
@@ -219,7 +229,7 @@ const rebuiltReceipts = (list: Uint8Array): ReadonlyArray<Uint8Array> => {
 }
 
 /** Writes the prefix of a list of more than 255 payload bytes and gives the offset after it. */
-const writeListPrefix = (out: Uint8Array, at: number, length: number): number => {
+export const writeListPrefix = (out: Uint8Array, at: number, length: number): number => {
   let width = 2
   while (length >= 2 ** (8 * width)) width += 1
   out[at] = 0xf7 + width

@@ -119,11 +119,20 @@ export class RlpReader {
 
   /** Steps onto the next item, a canonical unsigned integer of at most 2^53 - 1. */
   nextUint(): number {
-    const value = this.nextBigUint(7)
-    if (value > BigInt(Number.MAX_SAFE_INTEGER)) {
+    this.next()
+    const { bytes, start, end } = this
+    if (this.isList) throw new RlpError("expected a byte string", this.itemStart)
+    if (end - start > 7) throw new RlpError("integer above 2^53 - 1", this.itemStart)
+    if (start < end && bytes[start] === 0) {
+      throw new RlpError("integer with a leading zero", this.itemStart)
+    }
+    let value = 0
+    for (let at = start; at < end; at++) value = value * 256 + bytes[at]!
+    // Seven bytes may round on the way, but never to a value below 2^53.
+    if (value > Number.MAX_SAFE_INTEGER) {
       throw new RlpError("integer above 2^53 - 1", this.itemStart)
     }
-    return Number(value)
+    return value
   }
 
   /** Steps onto the next item, a canonical unsigned integer of at most `maxBytes` bytes. */

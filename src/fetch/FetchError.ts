@@ -17,7 +17,7 @@ export class MissingHeaders extends Data.TaggedError("MissingHeaders")<{
 export class WrongHeader extends Data.TaggedError("WrongHeader")<{
   readonly peerId: string
   readonly blockNumber: number
-  readonly what: "number" | "parent_hash" | "encoding"
+  readonly what: "number" | "hash" | "parent_hash" | "encoding"
   readonly expected: string
   readonly actual: string
 }> {}
@@ -50,6 +50,15 @@ export class WrongReceipts extends Data.TaggedError("WrongReceipts")<{
   readonly actual: string
 }> {}
 
+/** A body, or a part of one, that is not the one its header commits to. A lie. */
+export class WrongBody extends Data.TaggedError("WrongBody")<{
+  readonly peerId: string
+  readonly blockNumber: number
+  readonly what: string
+  readonly expected: string
+  readonly actual: string
+}> {}
+
 /** Everything that can fail a block while it is fetched. */
 export type FetchError =
   | RequestError
@@ -59,3 +68,4 @@ export type FetchError =
   | Skipped
   | EmptyAnswer
   | WrongReceipts
+  | WrongBody

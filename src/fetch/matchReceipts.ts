@@ -5,7 +5,7 @@
  */
 
 /** What became of one block of a request. */
-export type ReceiptsMatch =
+export type PartMatch =
   /** List number `list` of the answer is this block's. */
   | { readonly _tag: "Matched"; readonly list: number }
   /** The peer passed over it: it answered a later one, or sent an empty list in its place. */
@@ -14,8 +14,8 @@ export type ReceiptsMatch =
   | { readonly _tag: "Beyond" }
 
 /** The outcome of a match; `foreign` is the first list that belongs to no block, if any. */
-export interface ReceiptsMatches {
-  readonly blocks: ReadonlyArray<ReceiptsMatch>
+export interface PartMatches {
+  readonly blocks: ReadonlyArray<PartMatch>
   readonly foreign: number | undefined
 }
 
@@ -30,8 +30,8 @@ export const NO_RECEIPTS = -1
 export const matchByGas = (
   gasUsed: ReadonlyArray<number>,
   lastGas: ReadonlyArray<number>,
-): ReceiptsMatches => {
-  const blocks: Array<ReceiptsMatch> = gasUsed.map(() => ({ _tag: "Beyond" }))
+): PartMatches => {
+  const blocks: Array<PartMatch> = gasUsed.map(() => ({ _tag: "Beyond" }))
   // As many lists as blocks: each stands in its own place, an empty one for what is lacking.
   const inPlace = lastGas.length === gasUsed.length
   let at = 0

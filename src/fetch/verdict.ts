@@ -40,6 +40,8 @@ export const verdict = (tag: FailureTag): Verdict => {
     case "EmptyAnswer":
       // No malice, so no strike; but who has nothing shall not be asked at full speed.
       return { attempt: true, lacks: true, peer: "cool_down", counter: "empty_answer" }
+    case "WrongBody":
+      return { attempt: true, lacks: false, peer: "ban", counter: "wrong_body" }
     case "WrongReceipts":
       return { attempt: true, lacks: false, peer: "ban", counter: "wrong_receipts" }
   }

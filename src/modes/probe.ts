@@ -7,35 +7,29 @@
 import { randomBytes } from "node:crypto"
 import { Clock, Effect, Fiber, Layer, Option } from "effect"
 import { Chain } from "../chain/Chain.ts"
-import type { ChainSpec } from "../chain/chainSpec.ts"
-import { resolveNetwork } from "../chain/Network.ts"
 import { ExitCode, exitCodeOfSignal } from "../cli/exitCodes.ts"
 import type { ProbeOptions } from "../cli/syncOptions.ts"
-import { UsageError } from "../cli/UsageError.ts"
-import { clientId } from "./clientId.ts"
-import { startEmbeddedDevnet } from "../devnet/EmbeddedDevnet.ts"
-import { generatedChainSpec } from "../devnet/generatedChain.ts"
+import type { UsageError } from "../cli/UsageError.ts"
 import { BlockRanges } from "../domain/blockRanges.ts"
-import { Blame } from "../fetch/Blame.ts"
-import { ByteGate } from "../fetch/ByteGate.ts"
 import { Fetcher } from "../fetch/Fetcher.ts"
+import { FetchPlan } from "../fetch/FetchPlan.ts"
 import { ProcessUsage } from "../observe/ProcessUsage.ts"
 import { reportProgress } from "../observe/Progress.ts"
 import { Stats } from "../observe/Stats.ts"
 import { Stop } from "../observe/Stop.ts"
 import { summarize } from "../observe/summary.ts"
 import { Terminal } from "../observe/Terminal.ts"
-import { Dialer } from "../peers/Dialer.ts"
-import { PeerConnector } from "../peers/PeerConnector.ts"
-import { type PooledPeer, PeerPool } from "../peers/PeerPool.ts"
-import { PeerSource } from "../peers/PeerSource.ts"
-import { Reputation } from "../peers/Reputation.ts"
+import type { PooledPeer } from "../peers/PeerPool.ts"
 import { Processor } from "../process/Processor.ts"
 import { Scheduler } from "../scheduler/Scheduler.ts"
 import { WorkList } from "../scheduler/WorkList.ts"
-import { Settings, type SettingsShape } from "../Settings.ts"
+import { Settings } from "../Settings.ts"
 import { Writer } from "../write/Writer.ts"
+import { clientId } from "./clientId.ts"
 import { elapsedSince, gatherPeers, tellNoPeers } from "./gatherPeers.ts"
+import { chooseNetwork, headOf, networkLayer, networkSettings } from "./network.ts"
+import { endWithStoreError } from "./storeErrors.ts"
+import { tellMissing } from "./tellMissing.ts"
 
 /** Runs a probe; prints its summary on stdout, at its end and on Ctrl-C. */
 export const runProbe = (
@@ -43,61 +37,28 @@ export const runProbe = (
 ): Effect.Effect<ExitCode, UsageError, Stop | Terminal> =>
   Effect.scoped(
     Effect.gen(function* () {
-      const { chain, peers } = yield* networkOf(options)
+      const { chain, peers } = yield* chooseNetwork(options)
+      const { receiptsPerRequest } = options
       const surroundings = Layer.mergeAll(
-        Settings.layer(settingsOf(options)),
+        Settings.layer({ ...networkSettings(options), receiptsPerRequest }),
         Stats.layer,
         ProcessUsage.layer,
         Chain.layer(chain),
       )
       // A key for this run only: a probe writes nothing, not even its key.
       const identity = { privateKey: new Uint8Array(randomBytes(32)), clientId }
-      const network = Dialer.layer.pipe(
-        Layer.provideMerge(PeerSource.layerStatic(peers)),
-        Layer.provide(PeerConnector.layer(identity)),
-        Layer.provideMerge(Blame.layer),
-        Layer.provideMerge(Layer.mergeAll(ByteGate.layer, Reputation.layer, PeerPool.layer)),
-      )
-      return yield* Effect.provide(probe(options), Layer.provideMerge(network, surroundings))
+      const layers = Layer.provideMerge(networkLayer(peers, identity), surroundings)
+      return yield* Effect.provide(probe(options), layers)
     }),
-  )
+  ).pipe(Effect.catchTag("StoreError", endWithStoreError))
 
 /** The stages between the pool of peers and nothing: what makes this program a probe. */
 export const probeStages = Writer.layerDiscard.pipe(
   Layer.provide(Processor.layerCount),
-  Layer.provide(Fetcher.layerReceipts),
+  Layer.provide(Fetcher.layer),
+  Layer.provide(FetchPlan.layerProbe),
   Layer.provideMerge(Scheduler.layer),
 )
-
-const settingsOf = (options: ProbeOptions): Partial<SettingsShape> => ({
-  blocksPerAssignment: options.blocksPerAssignment,
-  receiptsPerRequest: options.receiptsPerRequest,
-  requestTimeoutMs: options.timeoutMs,
-  giveUpMs: options.giveUpMs,
-  rollbackWindowBlocks: options.rollbackWindow,
-  maxPeers: options.maxPeers,
-  minPeers: options.minPeers,
-  maxConcurrentDials: options.maxConcurrentDials,
-})
-
-/**
- * The chain and the peers to dial. `devnet` starts its own, unless it is told which peers of a
- * generated chain (`annals devnet --generate`) to use.
- */
-const networkOf = Effect.fnUntraced(function* (options: ProbeOptions) {
-  if (options.network !== "devnet") {
-    const chain: ChainSpec = yield* resolveNetwork(options.network).pipe(
-      Effect.mapError(
-        ({ name, reason }) => new UsageError({ reason: `--network ${name}: ${reason}` }),
-      ),
-    )
-    return { chain, peers: options.peers }
-  }
-  if (options.peers.length > 0) return { chain: generatedChainSpec(), peers: options.peers }
-  return yield* startEmbeddedDevnet.pipe(
-    Effect.mapError(({ reason }) => new UsageError({ reason: `--network devnet: ${reason}` })),
-  )
-})
 
 /** How a probe ended. */
 interface ProbeEnd {
@@ -137,7 +98,10 @@ const probe = Effect.fnUntraced(function* (options: ProbeOptions) {
     end = none(ExitCode.noPeers)
   } else {
     cpuAtStartMs = usage.cpuMs()
-    end = yield* probeRange(options, options.endBlock ?? headOf(gathered.value, options))
+    end = yield* probeRange(
+      options,
+      options.endBlock ?? headOf(gathered.value, options.rollbackWindow),
+    )
   }
   const summary = summarize(stats, {
     mode: "probe",
@@ -154,10 +118,6 @@ const probe = Effect.fnUntraced(function* (options: ProbeOptions) {
   yield* terminal.data(JSON.stringify(summary))
   return end.code
 })
-
-/** The highest block that is history for some peer: its head less the rollback window. */
-const headOf = (peers: ReadonlyArray<PooledPeer>, options: ProbeOptions): number =>
-  Math.max(...peers.map(({ range }) => range.to)) - options.rollbackWindow
 
 /** Probes up to `endBlock`, until all is done, nothing more can be hoped for, or it is stopped. */
 const probeRange = Effect.fnUntraced(function* (options: ProbeOptions, endBlock: number) {
@@ -188,17 +148,4 @@ const probeRange = Effect.fnUntraced(function* (options: ProbeOptions, endBlock:
     yield* tellMissing(outcome.failed)
     return outcome
   }).pipe(Effect.provide(Layer.provide(probeStages, WorkList.layer(work))))
-})
-
-/** How many missing ranges are named on stderr; the summary has them all. */
-const MOST_RANGES = 10
-
-const tellMissing = Effect.fnUntraced(function* (failed: BlockRanges) {
-  if (failed.count === 0) return
-  const terminal = yield* Terminal
-  const ranges = [...failed.ranges()]
-  const named = ranges.slice(0, MOST_RANGES).map(([from, to]) => `${from}-${to}`)
-  const more = ranges.length > MOST_RANGES ? ` and ${ranges.length - MOST_RANGES} more ranges` : ""
-  const line = `annals: ${failed.count} blocks are missing, no peer served them: ${named.join(", ")}${more}`
-  yield* terminal.log(line, "error")
 })

@@ -4,6 +4,8 @@
 import { Context, Layer } from "effect"
 import { Counters } from "./counters.ts"
 
+export type { RequestKind } from "./counters.ts"
+
 /** The run's {@link Counters}. */
 export class Stats extends Context.Tag("annals/Stats")<Stats, Counters>() {
   /** Fresh counters. */

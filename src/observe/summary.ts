@@ -6,7 +6,7 @@ import { type Percentiles, roundTo } from "./histogram.ts"
 
 /** What the summary needs beside the counters. */
 export interface RunFacts {
-  readonly mode: "probe"
+  readonly mode: "probe" | "ingest" | "profile"
   readonly network: string
   readonly startBlock: number
   /** Undefined when the run ended before the head was known. */

@@ -10,7 +10,7 @@
  * is told no more than "attempt" and "lacks".
  */
 import { Clock, Context, Deferred, Duration, Effect, Exit, Layer, Mailbox, Stream } from "effect"
-import type { BlockRanges } from "../domain/blockRanges.ts"
+import { BlockRanges } from "../domain/blockRanges.ts"
 import { Blame } from "../fetch/Blame.ts"
 import type { FetchError } from "../fetch/FetchError.ts"
 import { Stats } from "../observe/Stats.ts"
@@ -56,6 +56,8 @@ export interface SchedulerShape {
   readonly assignments: Stream.Stream<Assignment>
   /** A block is fetched; true when it is still wanted from this batch and may be handed on. */
   readonly delivered: (batchId: number, blockNumber: number) => Effect.Effect<boolean>
+  /** A block came after its batch had given it up; true when nobody else has it yet. */
+  readonly deliveredLate: (blockNumber: number) => Effect.Effect<boolean>
   /** Blocks of a batch could not be fetched. One call is one failure, whatever the blocks. */
   readonly failed: (
     batchId: number,
@@ -66,6 +68,15 @@ export interface SchedulerShape {
   readonly batchEnded: (batchId: number) => Effect.Effect<void>
   /** A later stage refused a delivered block; its sender, named in the error, is blamed. */
   readonly rejected: (blockNumber: number, error: FetchError) => Effect.Effect<void>
+  /** A delivered block is not kept, and nobody is blamed; it is fetched again, from another. */
+  readonly withdrawn: (blockNumber: number, peerId: string) => Effect.Effect<void>
+  /** Blocks of which some offer failed its checks, and that are not done since. */
+  readonly refuted: Effect.Effect<BlockRanges>
+  /**
+   * Blocks that were done are found wrong and gone from the store; they are fetched again. Who had
+   * sent them is blamed with the error, if it is known.
+   */
+  readonly revoked: (blocks: BlockRanges, error: FetchError | undefined) => Effect.Effect<void>
   /** The last stage is through with a block. */
   readonly done: (block: DoneBlock) => Effect.Effect<void>
   readonly progress: Effect.Effect<SchedulerProgress>
@@ -111,6 +122,7 @@ const makeScheduler = Effect.gen(function* () {
   const finished = yield* Deferred.make<BlockRanges>()
   const peers = new Map<string, Peer>()
   const batches = new Map<number, OpenBatch>()
+  let refuted = BlockRanges.empty
   let state = initialState(
     { blocksPerAssignment: settings.blocksPerAssignment, giveUpMs: settings.giveUpMs, open: false },
     work,
@@ -178,7 +190,8 @@ const makeScheduler = Effect.gen(function* () {
       const standing = yield* reputation.standing(peer.peerId)
       peers.set(peer.peerId, peer)
       const slots = settings.slotsPerPeer
-      dispatch({ _tag: "PeerJoined", peerId: peer.peerId, slots, range })
+      const { usableFromMs, banned } = standing
+      dispatch({ _tag: "PeerJoined", peerId: peer.peerId, slots, range, usableFromMs, banned })
     }
   })
 
@@ -208,12 +221,15 @@ const makeScheduler = Effect.gen(function* () {
         if (batch !== undefined) batch.delivered += 1
         return true
       }),
+    deliveredLate: (block: number) =>
+      Effect.sync(() => dispatch({ _tag: "BlockArrivedLate", block })[0]?._tag === "Accept"),
     failed: (batchId: number, blocks: ReadonlyArray<number>, error: FetchError) =>
       Effect.sync(() => {
         const { attempt, lacks, peer } = blame.count(error)
         const batch = batches.get(batchId)
         if (batch !== undefined) batch.worst = harsher(batch.worst, peer)
         for (const block of blocks) {
+          if (peer === "ban") refuted = refuted.add(block, block)
           dispatch({ _tag: "BlockFailed", batchId, block, attempt, lacks })
         }
       }),
@@ -227,16 +243,33 @@ const makeScheduler = Effect.gen(function* () {
       }
       dispatch({ _tag: "BatchEnded", batchId })
     }),
+    withdrawn: (block: number, peerId: string) =>
+      Effect.sync(() => {
+        dispatch({ _tag: "BlockRejected", block, peerId })
+      }),
+    refuted: Effect.sync(() => refuted),
     rejected: Effect.fnUntraced(function* (block: number, error: FetchError) {
+      refuted = refuted.add(block, block)
       const { peer } = blame.count(error)
       pause(error.peerId, yield* blame.punish(error.peerId, peer))
       dispatch({ _tag: "BlockRejected", block, peerId: error.peerId })
+    }),
+    revoked: Effect.fnUntraced(function* (blocks: BlockRanges, error: FetchError | undefined) {
+      const peerId = error?.peerId
+      if (error !== undefined) {
+        pause(error.peerId, yield* blame.punish(error.peerId, blame.count(error).peer))
+        refuted = refuted.union(blocks)
+      }
+      const before = state.done.count
+      dispatch({ _tag: "BlocksRevoked", blocks, peerId })
+      stats.blocksSucceeded -= before - state.done.count
     }),
     done: ({ blockNumber, peerId, receiptCount }: DoneBlock) =>
       Effect.sync(() => {
         const commands = dispatch({ _tag: "BlockDone", block: blockNumber })
         const completed = commands.some((command) => command._tag === "Completed")
         if (completed) stats.blockSucceeded(peerId, receiptCount)
+        refuted = refuted.remove(blockNumber, blockNumber)
       }),
     progress: Effect.sync(() => ({
       pending: state.normal.count + state.escalated.count,

@@ -14,7 +14,7 @@
  *   │ │ └───── requeued ────┘ (BlockFailed,     │
  *   │ │                        BatchEnded,      │
  *   │ │                        PeerLeft)        │
- *   │ └──────────── requeued ───────────────────┘ (BlockRejected)
+ *   │ └──────────── requeued ───────────────────┘ (BlockRejected; BlocksRevoked from done)
  *   ├─ escalated: three attempts, travels alone and before normal work
  *   ├─ exhausted: all connected peers had it once, a new round has begun; offered last
  *   └─▶ failed: at the end of the run, when nothing can be hoped for, or after Stop
@@ -22,7 +22,7 @@
  *
  * Invariants, each with a property test of its name:
  * - S1  Each block of the work is in exactly one of pending, assigned, delivered, done, failed,
- *       and a block is completed once.
+ *       and a block is completed once, or once more after it was revoked.
  * - S2  A batch is a run of consecutive pending blocks, at most `blocksPerAssignment`, all within
  *       what the peer can serve, none that it is known to lack.
  * - S3  A block with three attempts is offered alone and, while it is not exhausted, before all
@@ -47,7 +47,7 @@
  * exhausted. Second chances go on while the core waits. A peer that leaves has tried what it
  * left behind (no attempt is counted): otherwise coming and going would be hope for ever.
  */
-import { BlockRanges, or, without } from "../domain/blockRanges.ts"
+import { and, BlockRanges, or, without } from "../domain/blockRanges.ts"
 import { choose, isFree, isHopeful } from "./choose.ts"
 import {
   assign,
@@ -77,6 +77,7 @@ export const step = (
   const draft = draftOf(state, event.nowMs)
   if (state.phase === "finished") {
     if (event._tag === "BlockDelivered") drop(draft, event.batchId, event.block)
+    if (event._tag === "BlockArrivedLate") drop(draft, LATE, event.block)
     return sealed(draft)
   }
   take(draft, event)
@@ -106,6 +107,10 @@ const take = (draft: Draft, event: SchedulerEvent): void => {
     }
     case "BlockDelivered":
       return deliver(draft, event.batchId, event.block)
+    case "BlockArrivedLate":
+      return arriveLate(draft, event.block)
+    case "BlocksRevoked":
+      return revoke(draft, event)
     case "BlockDone":
       return complete(draft, event.block)
     case "BlockRejected":
@@ -166,6 +171,27 @@ const deliver = (draft: Draft, batchId: number, block: number): void => {
   if (takeFromBatch(draft, batchId, block) === undefined) return drop(draft, batchId, block)
   draft.delivered = draft.delivered.add(block, block)
   draft.commands.push({ _tag: "Accept", batchId, block })
+}
+
+/** Stands for the batch of a block that arrived after its batch had given it up. */
+const LATE = 0
+
+const arriveLate = (draft: Draft, block: number): void => {
+  if (!draft.normal.has(block) && !draft.escalated.has(block)) return drop(draft, LATE, block)
+  draft.normal = draft.normal.remove(block, block)
+  draft.escalated = draft.escalated.remove(block, block)
+  draft.delivered = draft.delivered.add(block, block)
+  draft.commands.push({ _tag: "Accept", batchId: LATE, block })
+}
+
+const revoke = (draft: Draft, { blocks, peerId }: EventOf<"BlocksRevoked">): void => {
+  const known = and(blocks, draft.done)
+  for (let block = known.next(0); block !== undefined; block = known.next(block + 1)) {
+    draft.done = draft.done.remove(block, block)
+    loseFromBatches(draft, block)
+    if (peerId !== undefined) markTried(draft, peerId, block)
+    requeue(draft, block, true)
+  }
 }
 
 const complete = (draft: Draft, block: number): void => {

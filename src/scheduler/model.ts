@@ -59,6 +59,15 @@ export type SchedulerEvent = { readonly nowMs: number } & (
     }
   /** Fetched; answered by Accept (hand it on) or Drop (it is somebody else's by now). */
   | { readonly _tag: "BlockDelivered"; readonly batchId: number; readonly block: number }
+  /** Fetched after its batch had given it up; answered by Accept or Drop (somebody else has it). */
+  | { readonly _tag: "BlockArrivedLate"; readonly block: number }
+  /** What was done is found wrong and was taken away again: it goes back, with an attempt. */
+  | {
+      readonly _tag: "BlocksRevoked"
+      readonly blocks: BlockRanges
+      /** Who had sent them, where it is known. */
+      readonly peerId: string | undefined
+    }
   /** The last stage is through with it. */
   | { readonly _tag: "BlockDone"; readonly block: number }
   /** A later stage refused what this peer had delivered: it goes back, with an attempt. */
@@ -92,6 +101,7 @@ export type SchedulerCommand =
       /** Whether it is one block that has failed three times. */
       readonly escalated: boolean
     }
+  /** `batchId` is 0 for a block that arrived late, here and in Drop. */
   | { readonly _tag: "Accept"; readonly batchId: number; readonly block: number }
   | { readonly _tag: "Drop"; readonly batchId: number; readonly block: number }
   | { readonly _tag: "Completed"; readonly block: number }

@@ -139,11 +139,10 @@ export class FrameReader {
       this.#open(chunk.subarray(at, end), bodySize)
       return end
     }
-    // Memory that is not written to costs nothing: a large size is not yet a large frame.
-    this.#body ??= Buffer.allocUnsafeSlow(length)
+    this.#body ??= spares.take(length)
     this.#body.set(chunk.subarray(at, end), this.#filled)
     this.#filled += end - at
-    if (this.#filled === length) this.#open(this.#body, bodySize)
+    if (this.#filled === length) this.#open(this.#body.subarray(0, length), bodySize)
     return end
   }
 
@@ -154,6 +153,7 @@ export class FrameReader {
       throw new FrameError("bad_body_mac")
     }
     const open = this.#decipher.update(body)
+    if (this.#body !== undefined) spares.give(this.#body)
     this.#body = undefined
     this.#filled = 0
     this.#bodySize = undefined
@@ -228,6 +228,34 @@ class FrameMac {
     return this.#digest.subarray(0, MAC_BYTES)
   }
 }
+
+/**
+ * Memory for encrypted bodies, shared by all readers of the thread: a fresh page costs more than
+ * what is done with it. Nothing but a reader's own copy of encrypted bytes ever lies in it.
+ */
+class Spares {
+  readonly #buffers: Array<Buffer> = []
+
+  /** A buffer of at least `length` bytes. */
+  take(length: number): Buffer {
+    const at = this.#buffers.findIndex((each) => each.length >= length)
+    if (at >= 0) return this.#buffers.splice(at, 1)[0]!
+    // Memory that is not written to costs nothing: a large size is not yet a large frame.
+    return Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(length)))
+  }
+
+  give(buffer: Buffer): void {
+    if (buffer.length <= MAX_SPARE_BYTES && this.#buffers.length < MAX_SPARES) {
+      this.#buffers.push(buffer)
+    }
+  }
+}
+
+/** With these, at most 16 MiB rest unused. */
+const MAX_SPARES = 4
+const MAX_SPARE_BYTES = 4 * 1024 * 1024
+
+const spares = new Spares()
 
 const padded = (size: number): number => Math.ceil(size / 16) * 16
 

@@ -6,11 +6,12 @@ import { Context, Effect, Layer, Stream } from "effect"
 import { ByteGate } from "../fetch/ByteGate.ts"
 import { Processor } from "../process/Processor.ts"
 import { Scheduler } from "../scheduler/Scheduler.ts"
+import type { StoreError } from "./StoreError.ts"
 
 /** See the module. */
 export interface WriterShape {
   /** Writes all that comes; ends when the processor's stream has ended and all of it is done. */
-  readonly run: Effect.Effect<void>
+  readonly run: Effect.Effect<void, StoreError>
 }
 
 /** See {@link WriterShape}. */
@@ -24,10 +25,16 @@ export class Writer extends Context.Tag("annals/Writer")<Writer, WriterShape>() 
         const scheduler = yield* Scheduler
         const gate = yield* ByteGate
         return {
-          run: Stream.runForEach(processor.blocks, (block) => {
-            gate.release(block.heldBytes)
-            return scheduler.done(block)
-          }),
+          run: Stream.runForEach(processor.batches, ({ blocks }) =>
+            Effect.forEach(
+              blocks,
+              (block) => {
+                gate.release(block.heldBytes)
+                return scheduler.done(block)
+              },
+              { discard: true },
+            ),
+          ),
         }
       }),
     )

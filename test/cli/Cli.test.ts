@@ -1,11 +1,12 @@
 /** The command line with programs of the test's own: what they are given, and how it ends. */
+import { availableParallelism } from "node:os"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { runCli, type Programs } from "../../src/cli/Cli.ts"
 import type { Environment } from "../../src/cli/commandLine.ts"
 import type { DevnetOptions } from "../../src/cli/devnetOptions.ts"
 import { ExitCode, exitCodeOfSignal } from "../../src/cli/exitCodes.ts"
-import type { ProbeOptions } from "../../src/cli/syncOptions.ts"
+import type { IngestOptions, ProbeOptions, SyncOptions } from "../../src/cli/syncOptions.ts"
 import { UsageError } from "../../src/cli/UsageError.ts"
 import { Stop } from "../../src/observe/Stop.ts"
 import { loggerLayer, Terminal } from "../../src/observe/Terminal.ts"
@@ -22,7 +23,7 @@ const run = ({ argv, environment = {}, colourTerminal = false, programs = {} }: 
   Effect.gen(function* () {
     const written = { stdout: "", stderr: "" }
     const loaded: Array<keyof Programs> = []
-    const given: { probe?: ProbeOptions; devnet?: DevnetOptions } = {}
+    const given: { probe?: ProbeOptions; ingest?: IngestOptions; devnet?: DevnetOptions } = {}
     const output = (name: keyof typeof written) => ({
       isTTY: colourTerminal,
       write: (text: string) => (written[name] += text),
@@ -37,6 +38,13 @@ const run = ({ argv, environment = {}, colourTerminal = false, programs = {} }: 
         loaded.push("probe")
         return (options) => Effect.sync(() => ((given.probe = options), ExitCode.complete))
       },
+      ingest: async () => {
+        loaded.push("ingest")
+        return (options) => Effect.sync(() => ((given.ingest = options), ExitCode.complete))
+      },
+      status: async () => () => Effect.succeed(ExitCode.complete),
+      verify: async () => () => Effect.succeed(ExitCode.complete),
+      tables: async () => () => Effect.succeed(ExitCode.complete),
       devnet: async () => {
         loaded.push("devnet")
         return (options) => Effect.sync(() => ((given.devnet = options), ExitCode.complete))
@@ -71,7 +79,8 @@ describe("runCli", () => {
       const { code, given, loaded } = yield* run({ argv: ["sync", "--benchmark", "probe"] })
       assert.strictEqual(code, 0)
       assert.deepEqual(loaded, ["probe"])
-      assert.deepEqual(given.probe, {
+      const expected: SyncOptions = {
+        kind: "probe",
         network: "mainnet",
         peers: [],
         maxPeers: 50,
@@ -84,7 +93,104 @@ describe("runCli", () => {
         timeoutMs: 4000,
         rollbackWindow: 64,
         giveUpMs: 60_000,
+      }
+      assert.deepEqual(given.probe, expected)
+    }),
+  )
+
+  it.effect("hands an ingest the documented defaults, and loads no probe", () =>
+    Effect.gen(function* () {
+      const { code, given, loaded } = yield* run({ argv: ["sync"] })
+      assert.strictEqual(code, 0)
+      assert.deepEqual(loaded, ["ingest"])
+      const { verify, workers, ...rest } = given.ingest!
+      assert.deepEqual(
+        [...verify],
+        ["links", "transactions", "uncles", "withdrawals", "receipts", "bloom"],
+      )
+      assert.strictEqual(workers, Math.min(Math.max(availableParallelism() - 1, 1), 4))
+      assert.deepEqual<unknown>(rest, {
+        kind: "ingest",
+        mode: "ingest",
+        network: "mainnet",
+        peers: [],
+        maxPeers: 50,
+        minPeers: 1,
+        maxConcurrentDials: 200,
+        startBlock: 0,
+        endBlock: undefined,
+        blocksPerAssignment: 32,
+        receiptsPerRequest: undefined,
+        timeoutMs: 4000,
+        rollbackWindow: 64,
+        giveUpMs: 60_000,
+        dataDir: "annals-data",
+        dataDirGiven: false,
+        tables: [],
+        trustedHashes: [],
+        json: false,
       })
+    }),
+  )
+
+  it.effect("hands an ingest its flags, repeated ones and those of a profile too", () =>
+    Effect.gen(function* () {
+      const [low, high] = ["0a".repeat(32), "0b".repeat(32)]
+      const argv = `sync --trusted-hash 9:0x${high} --verify=receipts,bloom --trusted-hash=3:${low}
+        --tables logs --tables=uncles --workers 0 --json --data-dir d --benchmark profile
+        --benchmark-blocks 5 --receipts-per-request 3`
+      const { given, loaded } = yield* run({ argv: argv.split(/\s+/) })
+      assert.deepEqual(loaded, ["ingest"])
+      assert.include(given.ingest, {
+        mode: "profile",
+        endBlock: 4,
+        receiptsPerRequest: 3,
+        workers: 0,
+        json: true,
+        dataDir: "d",
+        dataDirGiven: true,
+      })
+      assert.deepEqual([...given.ingest!.verify], ["receipts", "bloom"])
+      assert.deepEqual(given.ingest!.tables, ["logs", "uncles"])
+      assert.deepEqual(given.ingest!.trustedHashes, [
+        { blockNumber: 3, hash: new Uint8Array(32).fill(10) },
+        { blockNumber: 9, hash: new Uint8Array(32).fill(11) },
+      ])
+    }),
+  )
+
+  it.effect("fills in an ingest's flags from the environment, and lets each flag win", () =>
+    Effect.gen(function* () {
+      const environment = {
+        ANNALS_BENCHMARK: "profile",
+        ANNALS_DATA_DIR: "there",
+        ANNALS_WORKERS: "3",
+        ANNALS_VERIFY: "links, bloom",
+        ANNALS_TABLES: "all",
+        ANNALS_TRUSTED_HASH: `1:${"0a".repeat(32)},2:${"0b".repeat(32)}`,
+        ANNALS_JSON: "true",
+      }
+      const filled = (yield* run({ argv: ["sync"], environment })).given.ingest!
+      assert.include(filled, {
+        mode: "profile",
+        dataDir: "there",
+        dataDirGiven: true,
+        workers: 3,
+        json: true,
+      })
+      assert.deepEqual([...filled.verify], ["links", "bloom"])
+      assert.deepEqual(filled.tables, ["transactions", "logs", "withdrawals", "uncles"])
+      assert.deepEqual(
+        filled.trustedHashes.map(({ blockNumber }) => blockNumber),
+        [1, 2],
+      )
+      const argv = `sync --data-dir here --workers 1 --verify none --tables none --json=false
+        --trusted-hash 4:${"0c".repeat(32)}`
+      const won = (yield* run({ argv: argv.split(/\s+/), environment })).given.ingest!
+      assert.include(won, { dataDir: "here", workers: 1, json: false })
+      assert.strictEqual(won.verify.size, 0)
+      assert.deepEqual(won.tables, [])
+      assert.deepEqual(won.trustedHashes, [{ blockNumber: 4, hash: new Uint8Array(32).fill(12) }])
     }),
   )
 
@@ -135,8 +241,18 @@ describe("runCli", () => {
   it.effect.each([
     [],
     ["fetch"],
-    ["sync"],
     ["sync", "--benchmark"],
+    ["sync", "--benchmark", "everything"],
+    ["sync", "--benchmark-start", "1"],
+    ["sync", "--verify", "all,none"],
+    ["sync", "--tables", "receipts"],
+    ["sync", "--tables"],
+    ["sync", "--trusted-hash", "1"],
+    ["sync", "--trusted-hash", `1:${"0a".repeat(32)}`, "--trusted-hash", `1:${"0b".repeat(32)}`],
+    ["sync", "--workers", "65"],
+    ["sync", "--workers", "-1"],
+    ["sync", "--data-dir="],
+    ["sync", "--follow"],
     ["sync", "--benchmark", "probe", "--peer"],
     ["sync", "--benchmark", "probe", "--peer", "enode://zz@127.0.0.1:1"],
     ["sync", "--benchmark", "probe", "--start-block", "-1"],
@@ -189,9 +305,9 @@ describe("runCli", () => {
 
   it.effect("honours NO_COLOR on a colour terminal", () =>
     Effect.gen(function* () {
-      const plain = { argv: ["sync"], colourTerminal: true, environment: { NO_COLOR: "1" } }
+      const plain = { argv: ["fetch"], colourTerminal: true, environment: { NO_COLOR: "1" } }
       assert.notInclude((yield* run(plain)).stderr, "\u001b")
-      const coloured = yield* run({ argv: ["sync"], colourTerminal: true })
+      const coloured = yield* run({ argv: ["fetch"], colourTerminal: true })
       assert.include(coloured.stderr, "\u001b[31m")
     }),
   )
@@ -229,6 +345,10 @@ describe("runCli", () => {
       const unloaded = yield* run({ argv, programs: missing })
       assert.strictEqual(unloaded.code, ExitCode.unexpected)
       assert.strictEqual(unloaded.stderr, "annals: unexpected error: no such module\n")
+      const absent = { ingest: () => Promise.reject(new Error("no such module")) }
+      const ingesting = yield* run({ argv: ["sync"], programs: absent })
+      assert.strictEqual(ingesting.code, ExitCode.unexpected)
+      assert.strictEqual(ingesting.stderr, unloaded.stderr)
     }),
   )
 

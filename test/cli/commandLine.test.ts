@@ -92,7 +92,7 @@ describe("prepareCommandLine", () => {
     { argv: ["sync", "--start-block", "9007199254740993"], says: "at most 9007199254740991" },
     { argv: ["sync", "--blocks-per-assignment", "0"], says: "from 1 to 1024" },
     { argv: ["sync", "--receipts-per-request", "1025"], says: "from 1 to 1024" },
-    { argv: ["sync", "--benchmark", "profile"], says: "must be probe or harness" },
+    { argv: ["sync", "--benchmark", "all"], says: "must be probe, harness or profile" },
     { argv: ["sync", "--log-level", "loud"], says: "--log-level must be all, trace" },
     { argv: ["--completions", "tcsh"], says: "--completions must be sh, bash" },
   ])("refuses %j", ({ argv, says }) => {

@@ -48,7 +48,7 @@ describe("dist/main.js", () => {
   })
 
   it.each([
-    { argv: ["sync"], says: "--benchmark probe" },
+    { argv: ["sync", "--verify", "all,none"], says: "--verify" },
     { argv: ["sync", "--benchmark", "probe", "--start-block", "9", "--end-block", "8"], says: "9" },
     { argv: ["sync", "--benchmark", "probe", "--peer", "enode://1@h:1"], says: "--peer" },
     { argv: ["sync", "--nonsense"], says: "--nonsense" },

@@ -11,6 +11,7 @@ const tags: ReadonlyArray<FailureTag> = [
   "Skipped",
   "EmptyAnswer",
   "WrongReceipts",
+  "WrongBody",
 ]
 
 describe("verdict", () => {
@@ -24,7 +25,7 @@ describe("verdict", () => {
   it("bans who lies or breaks the protocol, and nobody else", () => {
     assert.deepStrictEqual(
       tags.filter((tag) => verdict(tag).peer === "ban"),
-      ["Malformed", "WrongHeader", "WrongReceipts"],
+      ["Malformed", "WrongHeader", "WrongReceipts", "WrongBody"],
     )
   })
 

@@ -105,6 +105,48 @@ describe("the scheduler's core, case by case", () => {
     })
   })
 
+  it("takes a late answer for a block that waits, and drops it when somebody else has it", () => {
+    const run = new Run(BlockRanges.of(0, 0))
+    run.join("a")
+    run.send(failure(1, 0), { _tag: "PeerPaused", peerId: "a", untilMs: 9_000, banned: false })
+    run.send({ _tag: "BatchEnded", batchId: 1 })
+    const late: TimelessEvent = { _tag: "BlockArrivedLate", block: 0 }
+    assert.deepStrictEqual(run.send(late), [{ _tag: "Accept", batchId: 0, block: 0 }])
+    assert.deepStrictEqual(run.send(late), [{ _tag: "Drop", batchId: 0, block: 0 }])
+    assert.deepStrictEqual(
+      run.send({ _tag: "BlockDone", block: 0 }).map((command) => command._tag),
+      ["Completed", "Recovered", "Finished"],
+    )
+    assert.deepStrictEqual(run.send(late), [{ _tag: "Drop", batchId: 0, block: 0 }])
+  })
+
+  it("drops a late answer for a block that another peer was given meanwhile", () => {
+    const run = new Run(BlockRanges.of(0, 0))
+    run.join("a")
+    run.join("b")
+    assert.deepStrictEqual(assignments(run.send(failure(1, 0))), ["b 0-0"])
+    const late = run.send({ _tag: "BlockArrivedLate", block: 0 })
+    assert.deepStrictEqual(late, [{ _tag: "Drop", batchId: 0, block: 0 }])
+  })
+
+  it("offers what was revoked to another peer than the one that had sent it", () => {
+    const run = new Run(BlockRanges.of(0, 3))
+    run.join("a")
+    for (const block of [0, 1, 2]) run.finish(1, block)
+    run.join("b")
+    const blocks = BlockRanges.of(1, 2)
+    const told = run.send({ _tag: "BlocksRevoked", blocks, peerId: "a" })
+    assert.deepStrictEqual(assignments(told), ["b 1-2"])
+    assert.strictEqual(run.state.done.count, 1)
+    // What was never done cannot be revoked.
+    run.send({ _tag: "BlocksRevoked", blocks: BlockRanges.of(3, 9), peerId: "a" })
+    assert.strictEqual(run.state.assigned.count, 3)
+    run.send({ _tag: "BatchEnded", batchId: 1 })
+    run.finish(2, 1)
+    run.finish(2, 2)
+    assert.strictEqual(run.state.done.count, 3)
+  })
+
   it("gives up without any peer, and says when it wants to be woken for it", () => {
     const run = new Run(BlockRanges.of(7, 9))
     run.send({ _tag: "Tick" })

@@ -1,0 +1,42 @@
+/**
+ * What a mode asks of its peers, and how. The one thing in which the fetch of a probe differs from
+ * that of ingest.
+ */
+import { Context, Effect, Layer } from "effect"
+import { matchByGas } from "./matchReceipts.ts"
+import type { MatchReceipts, PartMethod } from "./PartFetch.ts"
+import { Settings } from "../Settings.ts"
+
+/** See the module. */
+export interface FetchPlanShape {
+  /** How bodies are fetched beside the receipts; undefined where none are. */
+  readonly bodies: Effect.Effect<PartMethod, never, Settings> | undefined
+  /**
+   * `fixed`: exactly `receiptsPerRequest` blocks a request. `adaptive`: as many as their answer is
+   * predicted to fill `answerTargetBytes`, `receiptsPerRequest` at most; deadlines follow the
+   * peer's round trips, and a late answer that is still wanted is used.
+   */
+  readonly requests: "fixed" | "adaptive"
+  /** Requests for one kind of part under way at once at one peer. */
+  readonly requestsAtOnce: number
+  /** How the lists of an answer are told apart; gas is the cumulative gas of each. */
+  readonly matchReceipts: MatchReceipts
+}
+
+/** See {@link FetchPlanShape}. */
+export class FetchPlan extends Context.Tag("annals/FetchPlan")<FetchPlan, FetchPlanShape>() {
+  /**
+   * Headers and receipts, nothing computed. Two requests at once: the next one travels while the
+   * peer works on the first, and a batch of the default size is two requests.
+   */
+  static readonly layerProbe: Layer.Layer<FetchPlan> = Layer.succeed(FetchPlan, {
+    bodies: undefined,
+    requests: "fixed",
+    requestsAtOnce: 2,
+    matchReceipts: (blocks, gas) =>
+      matchByGas(
+        blocks.map((block) => block.header.gasUsed),
+        gas,
+      ),
+  })
+}

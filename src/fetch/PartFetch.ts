@@ -1,0 +1,163 @@
+/**
+ * The parts of a batch's blocks, kind by kind: requests are cut, sent, their answers dealt out to
+ * the blocks, until every block of the batch has its part or is reported as failed.
+ *
+ * A kind (receipts in `ReceiptsFetch.ts`, bodies in `BodiesFetch.ts`) says how to ask and how to
+ * read an answer; what an answer means is the same for all.
+ */
+import { Effect, type Fiber } from "effect"
+import type { ReceiptsForm } from "../domain/receipts.ts"
+import type { Assignment } from "../scheduler/Scheduler.ts"
+import type { RequestError } from "../wire/WireError.ts"
+import { ByteGate } from "./ByteGate.ts"
+import type { HashedHeader } from "./checkHeaders.ts"
+import { dealAnswer } from "./dealAnswer.ts"
+import { EmptyAnswer, type FetchError, Skipped, Truncated } from "./FetchError.ts"
+import { FetchPlan } from "./FetchPlan.ts"
+import type { PartMatches } from "./matchReceipts.ts"
+import type { PartKind, PeerLanes } from "./PeerLanes.ts"
+
+/** Where the parts of a batch go. */
+export interface PartSink {
+  /** A block's part is here; its bytes are the sink's to give back. */
+  readonly arrived: (kind: PartKind, block: HashedHeader, item: Uint8Array) => Effect.Effect<void>
+  /** Blocks whose part did not come. One call is one failure, be it of no block. */
+  readonly failed: (blocks: ReadonlyArray<HashedHeader>, error: FetchError) => Effect.Effect<void>
+  /** Told of a fiber that listens for a late answer. */
+  readonly listening: (fiber: Fiber.Fiber<void>) => void
+}
+
+/** A request of a batch: the blocks, and where their parts go. */
+export interface PartJob {
+  readonly assignment: Assignment
+  readonly blocks: ReadonlyArray<HashedHeader>
+  readonly sink: PartSink
+}
+
+/** An answer, as every kind gives it. */
+export interface PartAnswer {
+  readonly items: ReadonlyArray<Uint8Array>
+  /** Whether the last item stops inside its block (eth/70 receipts). */
+  readonly lastCut: boolean
+  readonly bytes: number
+  readonly elapsedMs: number
+}
+
+/** What a kind of part has of its own. */
+export interface PartMethod {
+  readonly kind: PartKind
+  readonly reserveBytes: number
+  /** Asks for the parts of these blocks. */
+  readonly send: (job: PartJob, timeoutMs: number) => Effect.Effect<PartAnswer, RequestError>
+  /** Tells whose the whole items are; fails when an item is broken. */
+  readonly match: (
+    job: PartJob,
+    answer: PartAnswer,
+    whole: ReadonlyArray<Uint8Array>,
+  ) => Effect.Effect<PartMatches, FetchError>
+  /** The error for an item that belongs to none of the blocks. */
+  readonly foreign: (job: PartJob, item: Uint8Array) => FetchError
+  /** Fetches the rest of a block whose item was cut; undefined where nothing is ever cut. */
+  readonly finish:
+    | ((job: PartJob, block: HashedHeader, start: Uint8Array) => Effect.Effect<void>)
+    | undefined
+}
+
+/**
+ * Tells whose receipts lists are: `gas` is the cumulative gas of each, `NO_RECEIPTS` for an empty
+ * one. May throw `RlpError` for lists that are broken.
+ */
+export type MatchReceipts = (
+  blocks: ReadonlyArray<HashedHeader>,
+  gas: ReadonlyArray<number>,
+  lists: ReadonlyArray<Uint8Array>,
+  form: ReceiptsForm,
+) => PartMatches
+
+/** Gives the effect that fetches one kind of part for all `blocks` of a batch; it never fails. */
+export const makePartFetch = Effect.fnUntraced(function* (lanes: PeerLanes, method: PartMethod) {
+  const plan = yield* FetchPlan
+  const gate = yield* ByteGate
+
+  /** Deals a readable answer out to its blocks. */
+  const settle = Effect.fnUntraced(function* (job: PartJob, answer: PartAnswer) {
+    const { blocks, sink } = job
+    const { peer } = job.assignment
+    const { peerId } = peer
+    const cut = answer.lastCut ? answer.items.at(-1) : undefined
+    const whole = cut === undefined ? answer.items : answer.items.slice(0, -1)
+    const matches = yield* Effect.either(method.match(job, answer, whole))
+    const foreign = matches._tag === "Right" ? matches.right.foreign : undefined
+    if (matches._tag === "Left" || foreign !== undefined) {
+      gate.release(answer.bytes)
+      const error = matches._tag === "Left" ? matches.left : method.foreign(job, whole[foreign!]!)
+      return yield* sink.failed(blocks, error)
+    }
+    const dealt = dealAnswer(blocks, matches.right, whole.length)
+    const cutBlock = cut === undefined ? undefined : dealt.beyond[0]
+    const after = dealt.beyond.slice(cutBlock === undefined ? 0 : 1)
+    let kept = cutBlock === undefined || cut === undefined ? 0 : cut.length
+    let gas = 0
+    for (const { block, item } of dealt.arrived) {
+      kept += whole[item]!.length
+      gas += block.header.gasUsed
+    }
+    gate.release(answer.bytes - kept)
+    lanes.learnSize(peer, method.kind, kept, gas)
+    for (const { block, item } of dealt.arrived) {
+      yield* sink.arrived(method.kind, block, whole[item]!)
+    }
+    const [firstEmpty] = dealt.empty
+    if (firstEmpty !== undefined) {
+      const fromBlock = firstEmpty.header.number
+      const asked = dealt.empty.length
+      yield* sink.failed(dealt.empty, new EmptyAnswer({ peerId, fromBlock, asked }))
+    }
+    if (dealt.skipped.length > 0) {
+      const blockNumbers = dealt.skipped.map((block) => block.header.number)
+      yield* sink.failed(dealt.skipped, new Skipped({ peerId, blockNumbers }))
+    }
+    if (answer.items.length < blocks.length) {
+      const got = answer.items.length
+      yield* sink.failed(after, new Truncated({ peerId, asked: blocks.length, got }))
+    }
+    if (cutBlock !== undefined && cut !== undefined && method.finish !== undefined) {
+      yield* method.finish(job, cutBlock, cut)
+    }
+  })
+
+  const request = Effect.fn("Fetcher.part")(function* (job: PartJob) {
+    const { peer } = job.assignment
+    const answer = yield* Effect.either(
+      lanes.ask({
+        peer,
+        kind: method.kind,
+        reserveBytes: method.reserveBytes,
+        overdraw: false,
+        send: (timeoutMs) => method.send(job, timeoutMs),
+        late: (answer) => settle(job, answer),
+        listening: job.sink.listening,
+      }),
+    )
+    if (answer._tag === "Left") return yield* job.sink.failed(job.blocks, answer.left)
+    yield* settle(job, answer.right)
+  })
+
+  return (job: PartJob): Effect.Effect<void> => {
+    let at = 0
+    // Each takes the next blocks when it is its turn: by then earlier answers have taught the size.
+    const worker = Effect.whileLoop({
+      while: () => at < job.blocks.length,
+      body: () => {
+        const rest = job.blocks.slice(at)
+        const gasUsed = rest.map((block) => block.header.gasUsed)
+        const count = lanes.nextCount(job.assignment.peer, method.kind, gasUsed)
+        at += count
+        return request({ ...job, blocks: rest.slice(0, count) })
+      },
+      step: () => undefined,
+    })
+    const workers = Array.from({ length: plan.requestsAtOnce }, () => worker)
+    return Effect.all(workers, { concurrency: "unbounded", discard: true })
+  }
+})

@@ -1,0 +1,148 @@
+/**
+ * How peers are asked: one at a time for each kind of part, with a deadline that follows the peer,
+ * and with the bytes of the answer reserved before. What is learned of a peer (how fast it answers,
+ * what its blocks weigh) is kept with it, and forgotten with it.
+ */
+import { Duration, Effect, Fiber, type Scope } from "effect"
+import { type RequestKind, Stats } from "../observe/Stats.ts"
+import type { Peer } from "../peers/Peer.ts"
+import { Settings } from "../Settings.ts"
+import { type RequestError, Timeout } from "../wire/WireError.ts"
+import { ByteGate } from "./ByteGate.ts"
+import { FetchPlan } from "./FetchPlan.ts"
+import { afterPace, deadlineMs, type Pace, unknownPace } from "./pace.ts"
+import { afterSizes, planRequests, type SizeEstimate, unknownSize } from "./sizing.ts"
+
+/** A kind of part that is asked for by hash. */
+export type PartKind = Exclude<RequestKind, "headers">
+
+/** What every answer carries. */
+interface Answer {
+  /** Decoded payload. */
+  readonly bytes: number
+  readonly elapsedMs: number
+}
+
+/** One request, ready to be sent with a deadline. */
+export interface Question<A extends Answer> {
+  readonly peer: Peer
+  readonly kind: RequestKind
+  /** What its answer is taken to weigh. */
+  readonly reserveBytes: number
+  /** Whether the bytes are taken without waiting: who asks already holds some. */
+  readonly overdraw: boolean
+  readonly send: (timeoutMs: number) => Effect.Effect<A, RequestError>
+  /** What to do with an answer that came after its deadline; its bytes are held by then. */
+  readonly late?: (answer: A) => Effect.Effect<void>
+  /** Told of the fiber that listens for a late answer; it ends, with or without one. */
+  readonly listening?: (fiber: Fiber.Fiber<void>) => void
+}
+
+interface Lane {
+  readonly turns: Effect.Semaphore
+  pace: Pace
+  size: SizeEstimate
+}
+
+/** After its deadline a request is listened for this many times as long. */
+const LATE_TIMES = 3
+
+/** Gives how the peers of this run are asked. */
+export const makePeerLanes = Effect.fnUntraced(function* (scope: Scope.Scope) {
+  const settings = yield* Settings
+  const plan = yield* FetchPlan
+  const stats = yield* Stats
+  const gate = yield* ByteGate
+  const peers = new WeakMap<Peer, Record<RequestKind, Lane>>()
+  // What a block weighs is the block's nature first: a new peer starts from what others showed.
+  const sizes: Record<RequestKind, SizeEstimate> = {
+    headers: unknownSize,
+    bodies: unknownSize,
+    receipts: unknownSize,
+  }
+
+  const laneOf = (peer: Peer, kind: RequestKind): Lane => {
+    let lanes = peers.get(peer)
+    if (lanes === undefined) {
+      const fresh = (kind: RequestKind): Lane => ({
+        turns: Effect.unsafeMakeSemaphore(plan.requestsAtOnce),
+        pace: unknownPace,
+        size: sizes[kind],
+      })
+      lanes = { headers: fresh("headers"), bodies: fresh("bodies"), receipts: fresh("receipts") }
+      peers.set(peer, lanes)
+    }
+    return lanes[kind]
+  }
+
+  /** Sends; afterwards exactly the answer's bytes are held, or none after a failure. */
+  const exchange = <A extends Answer>(question: Question<A>, timeoutMs: number) =>
+    Effect.gen(function* () {
+      const { reserveBytes, kind, peer } = question
+      stats.requests[kind] += 1
+      const answer = yield* question
+        .send(timeoutMs)
+        .pipe(Effect.tapErrorCause(() => Effect.sync(() => gate.release(reserveBytes))))
+      if (answer.bytes > reserveBytes) gate.overdraw(answer.bytes - reserveBytes)
+      else gate.release(reserveBytes - answer.bytes)
+      stats.answered(kind, answer.elapsedMs, answer.bytes)
+      const lane = laneOf(peer, kind)
+      lane.pace = afterPace(lane.pace, answer.elapsedMs)
+      return answer
+    })
+
+  /** Waits until the deadline, and listens on in the background for what comes later. */
+  const exchangeOrLate = <A extends Answer>(
+    question: Question<A>,
+    timeoutMs: number,
+    late: (answer: A) => Effect.Effect<void>,
+  ) =>
+    Effect.gen(function* () {
+      const fiber = yield* Effect.forkIn(exchange(question, timeoutMs * LATE_TIMES), scope)
+      const inTime = yield* Fiber.join(fiber).pipe(Effect.timeoutOption(Duration.millis(timeoutMs)))
+      if (inTime._tag === "Some") return inTime.value
+      const listening = Fiber.join(fiber).pipe(Effect.flatMap(late), Effect.ignore)
+      question.listening?.(yield* Effect.forkIn(listening, scope))
+      const { peer, kind: what } = question
+      return yield* new Timeout({ peerId: peer.peerId, what, afterMs: timeoutMs })
+    })
+
+  /** Asks when it is the kind's turn at this peer and the bytes are free. */
+  const ask = <A extends Answer>(question: Question<A>): Effect.Effect<A, RequestError> => {
+    const lane = laneOf(question.peer, question.kind)
+    const { late } = question
+    return Effect.suspend(() => {
+      const floorMs = settings.requestTimeoutMs
+      const timeoutMs = plan.requests === "fixed" ? floorMs : deadlineMs(lane.pace, floorMs)
+      return late === undefined || plan.requests === "fixed"
+        ? exchange(question, timeoutMs)
+        : exchangeOrLate(question, timeoutMs, late)
+    }).pipe((asked) => {
+      const reserve = question.overdraw
+        ? Effect.sync(() => gate.overdraw(question.reserveBytes))
+        : gate.reserve(question.reserveBytes)
+      return lane.turns.withPermits(1)(Effect.zipRight(reserve, asked))
+    })
+  }
+
+  return {
+    ask,
+    /** How many of the next blocks, which use this gas, go into the next request. */
+    nextCount: (peer: Peer, kind: PartKind, gasUsed: ReadonlyArray<number>): number => {
+      const mostBlocks = settings.receiptsPerRequest
+      if (plan.requests === "fixed") return Math.min(mostBlocks, gasUsed.length)
+      const { size } = laneOf(peer, kind)
+      const bounds = { targetBytes: settings.answerTargetBytes, mostBlocks }
+      return planRequests(gasUsed.slice(0, mostBlocks + 1), size, bounds)[0] ?? 0
+    },
+    /** An answer of a kind weighed `bytes` for blocks that used this gas together. */
+    learnSize: (peer: Peer, kind: PartKind, bytes: number, gasUsed: number): void => {
+      const lane = laneOf(peer, kind)
+      lane.size = afterSizes(lane.size, bytes, gasUsed)
+      sizes[kind] = lane.size
+    },
+  }
+})
+
+/** How the peers of a run are asked. */
+export type PeerLanes = Effect.Effect.Success<ReturnType<typeof makePeerLanes>>

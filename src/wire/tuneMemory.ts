@@ -1,0 +1,31 @@
+/**
+ * What the allocators under Node have to be told, once a process, to move hundreds of megabytes a
+ * second in buffers of one or two megabytes. Without it a third of the CPU time goes into pages
+ * that are given back to the system and fetched again, and into marking the heap.
+ */
+import v8 from "node:v8"
+
+/** Just below the 32 MiB up to which glibc learns from what is freed (mallopt(3)). */
+const LARGE_BLOCK_BYTES = 31 * 1024 * 1024
+
+/**
+ * How much the heap, buffers included, may grow between two full collections, in percent of what
+ * lives. V8 chooses as little as 40 for a heap of 25 MB, which is a collection every dozen answers.
+ */
+const HEAP_GROWING_PERCENT = 200
+
+let tuned = false
+
+/**
+ * Tunes the process: freed memory is kept for the next buffer, up to 62 MiB, and the heap is
+ * collected less often. To be called before work starts; later calls do nothing. Where the
+ * allocator is another than glibc's, the first part has no effect.
+ */
+export const tuneMemory = (): void => {
+  if (tuned) return
+  tuned = true
+  // glibc raises its thresholds when a large block is freed. This one is never written to, so that
+  // it takes address space and no memory, and it is garbage from the start.
+  Buffer.allocUnsafeSlow(LARGE_BLOCK_BYTES)
+  v8.setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`)
+}

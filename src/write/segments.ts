@@ -1,0 +1,363 @@
+/**
+ * The stored chain as linked segments, and the decision whether a block fits into it.
+ *
+ * In: blocks in any order, each a number, its hash and its parent's hash; hashes that are trusted;
+ * a way to ask for the hashes of a stored block. Out: for each block whether it is taken in,
+ * refused, or stored already, and which stored blocks have to go.
+ *
+ * ```
+ *             trusted hash at 7
+ *                     │
+ *   [ 2 ── 3 ] . [ 5 ─ 6 ─ 7 ][ 8 ── 9 ]
+ *     linked       anchored     linked
+ * ```
+ *
+ * A trusted hash proves what lies below it and nothing above: anyone can make children of a real
+ * block. So a block is anchored when a trusted hash at its height or above links down to it
+ * without a gap. Two neighbours that do not link cannot both be right:
+ *
+ * - one is anchored: the other one is wrong, which is proof enough to blame who sent it. When the
+ *   wrong one is stored, it goes. Below an anchored block only its direct neighbour is proven
+ *   wrong, but what else that one's sender made may reach far down: each time the mismatch is met
+ *   again right below, twice as many blocks go (1, 2, 4, …), so that a forged run of n blocks costs
+ *   log n rounds. Above a trusted hash all that descends from a wrong block is wrong with it.
+ * - neither is anchored: nothing is proven. The new block is refused and the stored neighbour goes,
+ *   one block only, so that a liar costs no more than it sends; both are to be fetched again.
+ *
+ * Blocks that come without the check `links` are compared with nothing (a trusted hash at their
+ * own height excepted), are never anchored, and never let an anchor through.
+ *
+ * Invariants, each with a property test of its name:
+ * - G1  Segments rise, share no block, and hold exactly what was accepted and not removed since.
+ * - G2  In a linked segment, and between linked neighbours, each block's parent is the one below.
+ * - G3  A block is anchored when a trusted hash links down to it, and only then.
+ * - G4  What descends to a trusted hash is never refused or removed with proof.
+ * - G5  No two neighbouring segments could be one.
+ * - G6  The order in which an honest chain comes makes no difference to the end.
+ * - G7  A forged run below an anchor is replaced after a number of rounds that is logarithmic in
+ *       its length.
+ * - G8  Without links nothing is compared, and segments with different checks stay apart.
+ */
+import type { BlockRange } from "../domain/blockRanges.ts"
+import { equalBytes } from "../domain/hex.ts"
+
+/** The hashes that tie a block to its neighbours, 32 bytes each. */
+export interface BlockLink {
+  readonly hash: Uint8Array
+  readonly parentHash: Uint8Array
+}
+
+/** A block that wants in. */
+export interface NewBlock extends BlockLink {
+  readonly blockNumber: number
+}
+
+/** A run of stored blocks, both ends inclusive, that are alike in trust and checks. */
+export interface Segment {
+  readonly from: number
+  readonly to: number
+  /** The parent's hash of block `from`. */
+  readonly firstParentHash: Uint8Array
+  /** The hash of block `to`. */
+  readonly lastHash: Uint8Array
+  /** Whether a trusted hash links down to all of it. */
+  readonly anchored: boolean
+  /** The checks that its blocks passed, in one canonical spelling. */
+  readonly checks: string
+  /** Whether its blocks were compared with their neighbours, that is: `checks` has `links`. */
+  readonly linked: boolean
+}
+
+/** How the blocks of a run are checked. */
+export type SegmentChecks = Pick<Segment, "checks" | "linked">
+
+/** Stored blocks that have to go; `proven` when they cannot be part of the trusted chain. */
+export interface Removal {
+  readonly from: number
+  readonly to: number
+  readonly proven: boolean
+}
+
+/**
+ * Why a block is refused: another hash is trusted at its height; the stored block below or above
+ * says otherwise; another block is stored at its height.
+ */
+export type RefusalReason = "trusted_hash" | "parent" | "child" | "other_block"
+
+/** What becomes of a block. `removed` has to be taken out of the store, in that order. */
+export type Insertion =
+  | { readonly outcome: "accepted"; readonly removed: ReadonlyArray<Removal> }
+  | { readonly outcome: "stored" }
+  | {
+      readonly outcome: "refused"
+      readonly reason: RefusalReason
+      /** Whether its sender is to blame; otherwise either side may be wrong. */
+      readonly proven: boolean
+      /** The hash that the store or the user stands by, and what the block has in its place. */
+      readonly expected: Uint8Array
+      readonly actual: Uint8Array
+      readonly removed: ReadonlyArray<Removal>
+    }
+
+/** A trusted hash that differs from an anchored block: two trusted hashes cannot both be right. */
+export interface Contradiction {
+  readonly blockNumber: number
+  /** The trusted hash. */
+  readonly expected: Uint8Array
+  /** The hash of the anchored block. */
+  readonly actual: Uint8Array
+}
+
+/** What segments are made from. */
+export interface SegmentsOptions {
+  /** Stored segments, in any order, without shared blocks. */
+  readonly segments: ReadonlyArray<Segment>
+  /** Trusted hashes by block number; genesis is one of them and anchors only itself. */
+  readonly trusted: ReadonlyMap<number, Uint8Array>
+  /** The hashes of a stored block; asked only while a segment is cut. */
+  readonly linkOf: (blockNumber: number) => BlockLink
+}
+
+/** The segments of one store. Changed in place; the {@link Segment} objects never change. */
+export class Segments {
+  #list: Array<Segment>
+  readonly #trusted: ReadonlyMap<number, Uint8Array>
+  readonly #linkOf: (blockNumber: number) => BlockLink
+  /** How many blocks go next, by the number of the block at which a forged run is suspected. */
+  readonly #suspects = new Map<number, number>()
+
+  constructor(options: SegmentsOptions) {
+    this.#list = options.segments.toSorted((a, b) => a.from - b.from)
+    this.#trusted = options.trusted
+    this.#linkOf = options.linkOf
+  }
+
+  /** The segments as they are now, rising. */
+  list(): ReadonlyArray<Segment> {
+    return this.#list.slice()
+  }
+
+  /** Whether the block is stored. */
+  has(blockNumber: number): boolean {
+    const segment = this.#list[this.#indexOf(blockNumber)]
+    return segment !== undefined && segment.from <= blockNumber
+  }
+
+  /** The stored blocks as ranges, rising. */
+  ranges(): ReadonlyArray<BlockRange> {
+    return this.#list.map(({ from, to }) => [from, to] as const)
+  }
+
+  /**
+   * Holds what is stored against the trusted hashes, which may be new: anchors what they prove,
+   * and gives what they refute. To be called once, before the first block comes.
+   */
+  applyTrust(): {
+    readonly removed: ReadonlyArray<Removal>
+    readonly contradictions: ReadonlyArray<Contradiction>
+  } {
+    const removed: Array<Removal> = []
+    const contradictions: Array<Contradiction> = []
+    const heights = [...this.#trusted.keys()].sort((a, b) => b - a)
+    for (const blockNumber of heights) {
+      const segment = this.#list[this.#indexOf(blockNumber)]
+      if (segment === undefined || segment.from > blockNumber) continue
+      const expected = this.#trusted.get(blockNumber)!
+      const actual = this.#hashIn(segment, blockNumber)
+      if (equalBytes(expected, actual)) this.#anchor(segment, blockNumber, removed)
+      else if (segment.anchored) contradictions.push({ blockNumber, expected, actual })
+      else this.#cutUpwards(segment, blockNumber, removed)
+    }
+    return { removed, contradictions }
+  }
+
+  /** Takes a block in, or says why not; its hashes are copied where they are kept. */
+  insert(block: NewBlock, how: SegmentChecks): Insertion {
+    const { blockNumber, hash, parentHash } = block
+    const trusted = this.#trusted.get(blockNumber)
+    if (trusted !== undefined && !equalBytes(trusted, hash)) {
+      return refused("trusted_hash", true, trusted, hash)
+    }
+    const at = this.#indexOf(blockNumber)
+    const holder = this.#list[at]
+    if (holder !== undefined && holder.from <= blockNumber) return this.#meet(holder, block)
+    if (!how.linked) {
+      this.#place(at, block, how, false)
+      return { outcome: "accepted", removed: [] }
+    }
+    const upper = holder?.from === blockNumber + 1 ? holder : undefined
+    const below = this.#list[at - 1]
+    const lower = below?.to === blockNumber - 1 ? below : undefined
+    const badChild = upper !== undefined && !equalBytes(upper.firstParentHash, hash)
+    const badParent = lower !== undefined && !equalBytes(lower.lastHash, parentHash)
+    if (badChild && upper.anchored) return refused("child", true, upper.firstParentHash, hash)
+    if (badParent && lower.anchored) return refused("parent", true, lower.lastHash, parentHash)
+    const anchored = trusted !== undefined || (upper?.anchored === true && !badChild)
+    const removed: Array<Removal> = []
+    if (!anchored && (badChild || badParent)) {
+      if (badChild) this.#remove(upper.from, upper.from, false, removed)
+      if (badParent) this.#removeTop(lower, 1, false, removed)
+      return badParent
+        ? refused("parent", false, lower.lastHash, parentHash, removed)
+        : refused("child", false, upper!.firstParentHash, hash, removed)
+    }
+    if (badChild) this.#cutUpwards(upper, upper.from, removed)
+    // What went lay above, so that the block's own place is still the same.
+    const placed = this.#place(at, block, how, anchored)
+    if (anchored) this.#spread(placed, removed)
+    return { outcome: "accepted", removed }
+  }
+
+  /** A block comes for a height that is stored. */
+  #meet(holder: Segment, { blockNumber, hash }: NewBlock): Insertion {
+    const stored = this.#hashIn(holder, blockNumber)
+    if (equalBytes(stored, hash)) return { outcome: "stored" }
+    const removed: Array<Removal> = []
+    if (!holder.anchored) this.#remove(blockNumber, blockNumber, false, removed)
+    return refused("other_block", holder.anchored, stored, hash, removed)
+  }
+
+  /** Anchors a segment up to the trusted height `blockNumber`, and what links below it. */
+  #anchor(segment: Segment, blockNumber: number, removed: Array<Removal>): void {
+    // Inside a segment whose links nobody compared an anchor proves nothing of its neighbours.
+    if (segment.anchored || !segment.linked) return
+    const at = this.#list.indexOf(segment)
+    const parts: Array<Segment> = [{ ...this.#upTo(segment, blockNumber), anchored: true }]
+    if (blockNumber < segment.to) parts.push(this.#from(segment, blockNumber + 1))
+    this.#list.splice(at, 1, ...parts)
+    this.#spread(this.#merge(at), removed)
+  }
+
+  /** Lets the anchor of the segment at `at` reach down as far as blocks link. */
+  #spread(at: number, removed: Array<Removal>): void {
+    for (let i = at; i > 0;) {
+      const upper = this.#list[i]!
+      const lower = this.#list[i - 1]!
+      if (lower.to !== upper.from - 1 || lower.anchored) return
+      if (!equalBytes(lower.lastHash, upper.firstParentHash)) {
+        const step = this.#suspects.get(lower.to) ?? 1
+        return this.#removeTop(lower, step, true, removed, 2 * step)
+      }
+      this.#suspects.delete(lower.to)
+      if (!lower.linked) return
+      this.#list[i - 1] = { ...lower, anchored: true }
+      i = this.#merge(i - 1)
+    }
+  }
+
+  /**
+   * Removes `count` blocks from the top of a segment, or all that it has. Only the topmost is
+   * proven wrong. What is left below is suspected: next time `nextStep` blocks go.
+   */
+  #removeTop(
+    segment: Segment,
+    count: number,
+    proven: boolean,
+    removed: Array<Removal>,
+    nextStep = this.#suspects.get(segment.to),
+  ): void {
+    const { from, to } = segment
+    const first = Math.max(from, to - count + 1)
+    if (proven && first < to) {
+      this.#remove(to, to, true, removed)
+      this.#remove(first, to - 1, false, removed)
+    } else this.#remove(first, to, proven, removed)
+    if (nextStep !== undefined && first > from) this.#suspects.set(first - 1, nextStep)
+  }
+
+  /** Removes a wrong block of a segment and all of its descendants in it. */
+  #cutUpwards(segment: Segment, blockNumber: number, removed: Array<Removal>): void {
+    const last = segment.linked ? segment.to : blockNumber
+    this.#remove(blockNumber, last, true, removed)
+  }
+
+  /** Removes blocks that all lie in one segment, which is not anchored. */
+  #remove(from: number, to: number, proven: boolean, removed: Array<Removal>): void {
+    const at = this.#indexOf(from)
+    const segment = this.#list[at]!
+    const left: Array<Segment> = []
+    if (segment.from < from) left.push(this.#upTo(segment, from - 1))
+    if (segment.to > to) left.push(this.#from(segment, to + 1))
+    this.#list.splice(at, 1, ...left)
+    if (this.#suspects.size > 0) this.#suspects.delete(to)
+    removed.push({ from, to, proven })
+  }
+
+  /** Puts a block between the segments around index `at`, and gives the index of its segment. */
+  #place(at: number, block: NewBlock, how: SegmentChecks, anchored: boolean): number {
+    this.#list.splice(at, 0, {
+      from: block.blockNumber,
+      to: block.blockNumber,
+      firstParentHash: block.parentHash.slice(),
+      lastHash: block.hash.slice(),
+      anchored,
+      checks: how.checks,
+      linked: how.linked,
+    })
+    return this.#merge(at)
+  }
+
+  /** Joins the segment at `at` with its neighbours where they are alike; gives its new index. */
+  #merge(at: number): number {
+    let index = at
+    if (this.#joinWithNext(index - 1)) index -= 1
+    this.#joinWithNext(index)
+    return index
+  }
+
+  #joinWithNext(at: number): boolean {
+    const lower = this.#list[at]
+    const upper = this.#list[at + 1]
+    if (lower === undefined || upper === undefined || !alike(lower, upper)) return false
+    this.#list.splice(at, 2, { ...lower, to: upper.to, lastHash: upper.lastHash })
+    return true
+  }
+
+  /** The index of the first segment that ends at or above the block. */
+  #indexOf(blockNumber: number): number {
+    let low = 0
+    let high = this.#list.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#list[middle]!.to < blockNumber) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  #hashIn(segment: Segment, blockNumber: number): Uint8Array {
+    return blockNumber === segment.to ? segment.lastHash : this.#linkOf(blockNumber).hash
+  }
+
+  #upTo(segment: Segment, to: number): Segment {
+    return to === segment.to ? segment : { ...segment, to, lastHash: this.#linkOf(to).hash }
+  }
+
+  #from(segment: Segment, from: number): Segment {
+    return from === segment.from
+      ? segment
+      : { ...segment, from, firstParentHash: this.#linkOf(from).parentHash }
+  }
+}
+
+/** Whether two segments are neighbours that are to be one. */
+const alike = (lower: Segment, upper: Segment): boolean =>
+  lower.to + 1 === upper.from &&
+  lower.anchored === upper.anchored &&
+  lower.checks === upper.checks &&
+  (!lower.linked || equalBytes(lower.lastHash, upper.firstParentHash))
+
+const refused = (
+  reason: RefusalReason,
+  proven: boolean,
+  expected: Uint8Array,
+  actual: Uint8Array,
+  removed: ReadonlyArray<Removal> = [],
+): Insertion => ({
+  outcome: "refused",
+  reason,
+  proven,
+  expected: expected.slice(),
+  actual: actual.slice(),
+  removed,
+})

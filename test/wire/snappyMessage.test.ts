@@ -1,0 +1,69 @@
+import { FastCheck as fc } from "effect"
+import { assert, describe, it } from "vitest"
+import { compress, declaredSize, SnappyError, uncompress } from "../../src/wire/snappyMessage.ts"
+
+const reasonOf = (run: () => unknown): string => {
+  try {
+    run()
+  } catch (error) {
+    assert.instanceOf(error, SnappyError)
+    return error.reason
+  }
+  return assert.fail("nothing was thrown")
+}
+
+describe("snappy", () => {
+  it("gives back what was compressed, in memory of its own", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 2_000 }), (bytes) => {
+        const packed = compress(bytes)
+        assert.strictEqual(declaredSize(packed), bytes.length)
+        const plain = uncompress(packed, bytes.length)
+        assert.isTrue(Buffer.from(bytes).equals(plain))
+        assert.strictEqual(plain.buffer.byteLength, bytes.length)
+      }),
+    )
+  })
+
+  it("refuses by the declared size, before anything is decompressed", () => {
+    assert.strictEqual(
+      reasonOf(() => uncompress(compress(new Uint8Array(101)), 100)),
+      "too_large",
+    )
+    // 4 GiB - 1 in six bytes.
+    const bomb = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0x0f, 0x00)
+    assert.strictEqual(declaredSize(bomb), 2 ** 32 - 1)
+    assert.strictEqual(
+      reasonOf(() => uncompress(bomb, 16 * 1024 * 1024)),
+      "too_large",
+    )
+  })
+
+  it("refuses a size that does not end", () => {
+    assert.strictEqual(
+      reasonOf(() => declaredSize(Uint8Array.of(0x80))),
+      "not_snappy",
+    )
+    assert.strictEqual(
+      reasonOf(() => declaredSize(Uint8Array.of(0x80, 0x80, 0x80, 0x80, 0x80, 0x00))),
+      "not_snappy",
+    )
+    assert.strictEqual(
+      reasonOf(() => uncompress(new Uint8Array(), 10)),
+      "not_snappy",
+    )
+  })
+
+  it("fails with nothing but SnappyError on arbitrary bytes, and never gives more than allowed", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {
+        try {
+          assert.isAtMost(uncompress(bytes, 1_000).length, 1_000)
+        } catch (error) {
+          assert.instanceOf(error, SnappyError)
+        }
+      }),
+      { numRuns: 1_000 },
+    )
+  })
+})
