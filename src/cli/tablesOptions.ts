@@ -106,7 +106,8 @@ const parseHexes = (
   const found = new Set<string>()
   for (const word of texts.flatMap((text) => text.split(",")).map((text) => text.trim())) {
     const bytes = parseHex(word)
-    if (bytes?.length !== length) return refuse(`${flag} takes ${length} bytes in hex, not "${word}"`)
+    if (bytes?.length !== length)
+      return refuse(`${flag} takes ${length} bytes in hex, not "${word}"`)
     found.add(toHex(bytes))
   }
   return accept([...found])

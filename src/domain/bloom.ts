@@ -5,22 +5,32 @@
  * bits, taken from its Keccak-256 (yellow paper 4.3.1, formulas 26 to 30).
  *
  * Blocks name the same contracts and topics again and again, so the bits of recent items are kept
- * in a table of fixed size (about 0.6 MiB a thread). It is keyed by the whole item and never by a
- * digest of it: what collides is computed afresh, never answered wrongly.
+ * in a table of fixed size (about 1.5 MiB a thread). It is keyed by the whole item and never by a
+ * digest of it: what collides is computed afresh, never answered wrongly. What is not in the table
+ * is hashed one by one ({@link addToBloom}) or, where there is much to do, many at a time
+ * ({@link BloomBatch}).
  */
 import { keccak256 } from "./keccak.ts"
+import { KeccakBatch, messageBytes } from "./keccakBatch.ts"
 
 /** Size of a filter in bytes. */
 export const BLOOM_BYTES = 256
 
+const ADDRESS_BYTES = 20
+const TOPIC_BYTES = 32
+
 const SLOT_BITS = 14
 const SLOTS = 1 << SLOT_BITS
-const KEY_BYTES = 32
-const keys = new Uint8Array(SLOTS * KEY_BYTES)
-/** Length of the key in each slot; 0 for a slot that is free. */
-const keyLengths = new Uint8Array(SLOTS)
+const KEY_WORDS = TOPIC_BYTES / 4
+const keys = new Int32Array(SLOTS * KEY_WORDS)
+/** Words of the item in each slot: 5 for an address, 8 for a topic; 0 for a slot that is free. */
+const keyWords = new Uint8Array(SLOTS)
 /** Three bit numbers a slot, each below 2048. */
-const bits = new Uint16Array(SLOTS * 3)
+const slotBits = new Uint16Array(SLOTS * 3)
+/** The item that is looked up just now, as words. */
+const key = new Int32Array(KEY_WORDS)
+/** 0 for a slot whose bits are known; otherwise which item of the batch they wait for, from 1 on. */
+const slotItems = new Uint16Array(SLOTS)
 
 /** Adds an address or a topic to the 256-byte filter `bloom`, in place. */
 export const addToBloom = (bloom: Uint8Array, item: Uint8Array): void =>
@@ -34,14 +44,18 @@ export const addSpanToBloom = (
   to: number,
 ): void => {
   const length = to - from
-  const cached = length >= 8 && length <= KEY_BYTES
-  // Items too long to be kept pass through slot 0 and leave it marked as free.
-  const slot = cached ? slotOf(bytes, to) : 0
-  if (!cached || !holds(slot, bytes, from, length)) fill(slot, bytes.subarray(from, to), cached)
-  const at = slot * 3
-  setBit(bloom, bits[at]!)
-  setBit(bloom, bits[at + 1]!)
-  setBit(bloom, bits[at + 2]!)
+  if (length !== ADDRESS_BYTES && length !== TOPIC_BYTES) {
+    writeBits(freshBits, 0, keccak256(bytes.subarray(from, to)), 0)
+    return setBits(bloom, 0, freshBits, 0)
+  }
+  const words = length / 4
+  for (let i = 0; i < words; i++) key[i] = wordAt(bytes, from + 4 * i)
+  const slot = slotOf(words)
+  if (!holds(slot, words) || slotItems[slot] !== 0) {
+    keep(slot, words)
+    writeBits(slotBits, 3 * slot, keccak256(bytes.subarray(from, to)), 0)
+  }
+  setBits(bloom, 0, slotBits, 3 * slot)
 }
 
 /** Adds every item of the filter `other` to `bloom`, in place; both have 256 bytes. */
@@ -49,35 +63,162 @@ export const orBloom = (bloom: Uint8Array, other: Uint8Array): void => {
   for (let i = 0; i < BLOOM_BYTES; i++) bloom[i]! |= other[i]!
 }
 
-const setBit = (bloom: Uint8Array, bit: number): void => {
-  // Bit 0 is the lowest bit of the last byte.
-  bloom[BLOOM_BYTES - 1 - (bit >>> 3)]! |= 1 << (bit & 7)
+/** Items to be hashed at a time, and places in filters that wait for them. */
+const BATCH_ITEMS = 512
+const BATCH_PLACES = 2048
+
+/**
+ * Fills many filters that lie in one array, and the filter of all of them. Items that the table
+ * knows are added at once, others when the batch is full and at {@link BloomBatch.settle}.
+ */
+export class BloomBatch {
+  /** The items of all filters since {@link BloomBatch.start}. */
+  readonly total = new Uint8Array(BLOOM_BYTES)
+  readonly #hasher = new KeccakBatch(BATCH_ITEMS)
+  readonly #messages: Int32Array
+  /** Over the bytes that items are taken from. */
+  #source: DataView = new DataView(new ArrayBuffer(0))
+  /** Slots of the items that wait to be hashed. */
+  readonly #slots = new Int32Array(BATCH_ITEMS)
+  readonly #bits = new Uint16Array(BATCH_ITEMS * 3)
+  /** Where a filter begins that waits for an item, and for which. */
+  readonly #places = new Int32Array(BATCH_PLACES)
+  readonly #placeItems = new Int32Array(BATCH_PLACES)
+  #items = 0
+  #waits = 0
+
+  constructor() {
+    this.#hasher.reserve(this.#messageAt(BATCH_ITEMS))
+    this.#messages = new Int32Array(this.#hasher.bytes.buffer)
+  }
+
+  /** Forgets what was under way; items are taken from `bytes` now, and the total is empty. */
+  start(bytes: Uint8Array): void {
+    this.#source = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    for (let item = 0; item < this.#items; item++) {
+      const slot = this.#slots[item]!
+      if (slotItems[slot] === 0) continue
+      keyWords[slot] = 0
+      slotItems[slot] = 0
+    }
+    this.#clear()
+    this.total.fill(0)
+  }
+
+  /**
+   * Adds the address or topic of `length` bytes, 20 or 32, that lies at `from` to the filter at
+   * `target[at]`. `target` is the same array until the batch is settled.
+   */
+  add(target: Uint8Array, at: number, from: number, length: number): void {
+    const words = length >> 2
+    for (let i = 0; i < words; i++) key[i] = this.#source.getInt32(from + 4 * i, true)
+    const slot = slotOf(words)
+    if (!holds(slot, words)) {
+      if (this.#items === BATCH_ITEMS) this.settle(target)
+      return this.#wait(target, at, this.#hashLater(slot, words))
+    }
+    const item = slotItems[slot]!
+    if (item !== 0) return this.#wait(target, at, item - 1)
+    setBits(target, at, slotBits, 3 * slot)
+    setBits(this.total, 0, slotBits, 3 * slot)
+  }
+
+  /** Adds what still waits; every filter in `target` is complete then. */
+  settle(target: Uint8Array): void {
+    const { bytes, start } = this.#hasher
+    this.#hasher.run()
+    for (let item = 0; item < this.#items; item++) {
+      writeBits(this.#bits, 3 * item, bytes, start + TOPIC_BYTES * item)
+      setBits(this.total, 0, this.#bits, 3 * item)
+      const slot = this.#slots[item]!
+      // Another item may have taken the slot meanwhile.
+      if (slotItems[slot] !== item + 1) continue
+      writeBits(slotBits, 3 * slot, bytes, start + TOPIC_BYTES * item)
+      slotItems[slot] = 0
+    }
+    for (let wait = 0; wait < this.#waits; wait++) {
+      setBits(target, this.#places[wait]!, this.#bits, 3 * this.#placeItems[wait]!)
+    }
+    this.#clear()
+  }
+
+  #clear(): void {
+    this.#hasher.clear()
+    this.#items = 0
+    this.#waits = 0
+  }
+
+  #messageAt(item: number): number {
+    return this.#hasher.start + TOPIC_BYTES * BATCH_ITEMS + messageBytes(TOPIC_BYTES) * item
+  }
+
+  /** Queues the item in `key`, which gets the slot, and gives its number. */
+  #hashLater(slot: number, words: number): number {
+    const item = this.#items++
+    const at = this.#messageAt(item)
+    for (let i = 0; i < words; i++) this.#messages[(at >> 2) + i] = key[i]!
+    this.#hasher.add(at, 4 * words, this.#hasher.start + TOPIC_BYTES * item)
+    this.#slots[item] = slot
+    keep(slot, words)
+    slotItems[slot] = item + 1
+    return item
+  }
+
+  #wait(target: Uint8Array, at: number, item: number): void {
+    this.#places[this.#waits] = at
+    this.#placeItems[this.#waits] = item
+    this.#waits += 1
+    if (this.#waits === BATCH_PLACES) this.settle(target)
+  }
 }
 
-/** The slot of an item of 8 bytes or more: its last 8 bytes, where padded addresses differ. */
-const slotOf = (bytes: Uint8Array, to: number): number => {
-  const high = word(bytes, to - 8)
-  const low = word(bytes, to - 4)
-  const mixed = Math.imul(high, 0x9e3779b1) ^ Math.imul(low, 0x85ebca6b)
+let batch: BloomBatch | undefined
+
+/** The thread's batch: one, since its memory is reused and each list is done at once. */
+export const bloomBatch = (): BloomBatch => (batch ??= new BloomBatch())
+
+/** Bits of an item that is no address and no topic. */
+const freshBits = new Uint16Array(3)
+
+/** Writes the three bit numbers that the digest at `from` stands for. */
+const writeBits = (bits: Uint16Array, at: number, digests: Uint8Array, from: number): void => {
+  for (let i = 0; i < 3; i++) {
+    bits[at + i] = ((digests[from + 2 * i]! << 8) | digests[from + 2 * i + 1]!) & 2047
+  }
+}
+
+const setBits = (bloom: Uint8Array, at: number, bits: Uint16Array, from: number): void => {
+  // Bit 0 is the lowest bit of the last byte.
+  const last = at + BLOOM_BYTES - 1
+  const [a, b, c] = [bits[from]!, bits[from + 1]!, bits[from + 2]!]
+  bloom[last - (a >>> 3)]! |= 1 << (a & 7)
+  bloom[last - (b >>> 3)]! |= 1 << (b & 7)
+  bloom[last - (c >>> 3)]! |= 1 << (c & 7)
+}
+
+/** The slot of the item in `key`: by its last 8 bytes, where padded addresses differ. */
+const slotOf = (words: number): number => {
+  const mixed = Math.imul(key[words - 2]!, 0x9e3779b1) ^ Math.imul(key[words - 1]!, 0x85ebca6b)
   return Math.imul(mixed ^ (mixed >>> 15), 0x2c1b3c6d) >>> (32 - SLOT_BITS)
 }
 
-const word = (bytes: Uint8Array, at: number): number =>
-  (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
+/** Four bytes as a word, the lowest first, as processors and WebAssembly keep it. */
+const wordAt = (bytes: Uint8Array, at: number): number =>
+  bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
 
-const holds = (slot: number, bytes: Uint8Array, from: number, length: number): boolean => {
-  if (keyLengths[slot] !== length) return false
-  const key = slot * KEY_BYTES
+/** Whether the slot holds the item in `key`. */
+const holds = (slot: number, words: number): boolean => {
+  if (keyWords[slot] !== words) return false
+  const at = slot * KEY_WORDS
   // From the end: padding and common prefixes sit at the front.
-  for (let i = length - 1; i >= 0; i--) if (keys[key + i] !== bytes[from + i]) return false
+  for (let i = words - 1; i >= 0; i--) if (keys[at + i] !== key[i]) return false
   return true
 }
 
-const fill = (slot: number, item: Uint8Array, keep: boolean): void => {
-  const digest = keccak256(item)
-  for (let i = 0; i < 3; i++) {
-    bits[slot * 3 + i] = ((digest[2 * i]! << 8) | digest[2 * i + 1]!) & 2047
-  }
-  keyLengths[slot] = keep ? item.length : 0
-  if (keep) keys.set(item, slot * KEY_BYTES)
+/** Gives the slot to the item in `key`. */
+const keep = (slot: number, words: number): void => {
+  keyWords[slot] = words
+  slotItems[slot] = 0
+  const at = slot * KEY_WORDS
+  for (let i = 0; i < words; i++) keys[at + i] = key[i]!
 }

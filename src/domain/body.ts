@@ -81,11 +81,16 @@ export const countBody = (bytes: Uint8Array): BodyCounts => {
 
 /** Steps onto the next transaction of a body and gives a view of it, as the trie takes it. */
 export const nextTransaction = (list: RlpReader): Uint8Array => {
+  stepTransaction(list)
+  return list.isList ? list.item() : list.payload()
+}
+
+/** As {@link nextTransaction}, without a view: what the trie takes is the item, or its payload. */
+export const stepTransaction = (list: RlpReader): void => {
   list.next()
-  if (list.isList) return list.item()
+  if (list.isList) return
   const type = list.start < list.end ? list.bytes[list.start]! : 0
   if (type === 0 || type > 0x7f) throw new RlpError("no transaction type", list.itemStart)
-  return list.payload()
 }
 
 /** Reads one withdrawal from its RLP item. */

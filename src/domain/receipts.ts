@@ -16,7 +16,7 @@
  * to blame. The data of logs is not looked into: the root vouches for it.
  */
 import { addSpanToBloom, BLOOM_BYTES, orBloom } from "./bloom.ts"
-import { encodeBytes, encodeList, RlpError, RlpReader } from "./rlp.ts"
+import { encodeBytes, encodeList, prefixBytes, RlpError, RlpReader, writePrefix } from "./rlp.ts"
 import { orderedTrieRoot } from "./trieRoot.ts"
 
 /** Which of the two forms a list of receipts is in: that of eth/68, or that of eth/69 and later. */
@@ -37,20 +37,40 @@ export const lastCumulativeGas = (list: Uint8Array, form: ReceiptsForm): number 
 
 /** The list in form 69, from form 68. The blooms are dropped unchecked. Source: EIP-7642. */
 export const receipts68To69 = (list: Uint8Array): Uint8Array => {
-  const receipts = new ReceiptCursor(RlpReader.list(list), 68)
-  const items: Array<Uint8Array> = []
-  while (receipts.next()) {
-    const type = Uint8Array.of(receipts.type === 0 ? 0x80 : receipts.type)
-    items.push(
-      encodeList([
-        type,
-        list.subarray(receipts.headStart, receipts.headEnd),
-        list.subarray(receipts.logsItem, receipts.logsEnd),
-      ]),
-    )
-  }
-  return encodeList(items)
+  const copy = list.slice()
+  return copy.slice(0, flattenReceipts(copy))
 }
+
+/**
+ * Turns a list in form 68 into form 69 where it lies, from its first byte on, and gives its new
+ * length, which is never more than the old one. Nothing is changed when it throws.
+ */
+export const flattenReceipts = (list: Uint8Array): number => {
+  let payload = 0
+  const sizes = new ReceiptCursor(RlpReader.list(list), 68)
+  while (sizes.next()) {
+    const length = flatPayload(sizes)
+    payload += prefixBytes(length) + length
+  }
+  const receipts = new ReceiptCursor(RlpReader.list(list), 68)
+  let at = writePrefix(list, 0, payload, 0xc0)
+  while (receipts.next()) {
+    const { type, headStart, headEnd, logsItem, logsEnd } = receipts
+    const length = flatPayload(receipts)
+    const head = at + prefixBytes(length) + 1
+    // A legacy receipt's head may move up by the byte of its type, into its bloom: it goes first.
+    list.copyWithin(head, headStart, headEnd)
+    list[writePrefix(list, at, length, 0xc0)] = type === 0 ? 0x80 : type
+    at = head + headEnd - headStart
+    list.copyWithin(at, logsItem, logsEnd)
+    at += logsEnd - logsItem
+  }
+  return at
+}
+
+/** Payload bytes of a receipt in form 69: the type's byte, the head, the logs. */
+const flatPayload = ({ headStart, headEnd, logsItem, logsEnd }: ReceiptCursor): number =>
+  1 + headEnd - headStart + logsEnd - logsItem
 
 /** The list in form 68, from form 69, with each bloom computed from the logs. Source: EIP-7642. */
 export const receipts69To68 = (list: Uint8Array): Uint8Array =>
@@ -213,7 +233,8 @@ const rebuiltReceipts = (list: Uint8Array): ReadonlyArray<Uint8Array> => {
     const { headStart, headEnd, logsItem, logsStart, logsEnd } = receipts
     const valueStart = at
     if (receipts.type !== 0) out[at++] = receipts.type
-    at = writeListPrefix(out, at, headEnd - headStart + BLOOM_ITEM_BYTES + logsEnd - logsItem)
+    const payload = headEnd - headStart + BLOOM_ITEM_BYTES + logsEnd - logsItem
+    at = writePrefix(out, at, payload, 0xc0)
     out.set(list.subarray(headStart, headEnd), at)
     at += headEnd - headStart
     out.set(BLOOM_PREFIX, at)
@@ -226,15 +247,6 @@ const rebuiltReceipts = (list: Uint8Array): ReadonlyArray<Uint8Array> => {
     values.push(out.subarray(valueStart, at))
   }
   return values
-}
-
-/** Writes the prefix of a list of more than 255 payload bytes and gives the offset after it. */
-export const writeListPrefix = (out: Uint8Array, at: number, length: number): number => {
-  let width = 2
-  while (length >= 2 ** (8 * width)) width += 1
-  out[at] = 0xf7 + width
-  for (let i = 0; i < width; i++) out[at + 1 + i] = (length >>> (8 * (width - 1 - i))) & 255
-  return at + 1 + width
 }
 
 const ADDRESS_PREFIX = 0x94

@@ -12,14 +12,8 @@
  */
 import { BLOOM_BYTES, type BloomBatch, bloomBatch } from "./bloom.ts"
 import { LogCursor, TOPIC_STRIDE } from "./logs.ts"
-import {
-  BLOOM_PREFIX,
-  countReceipts,
-  ReceiptCursor,
-  type ReceiptsForm,
-  writeListPrefix,
-} from "./receipts.ts"
-import { RlpError, RlpReader } from "./rlp.ts"
+import { BLOOM_PREFIX, countReceipts, ReceiptCursor, type ReceiptsForm } from "./receipts.ts"
+import { prefixBytes, RlpError, RlpReader, writePrefix } from "./rlp.ts"
 import { MAX_TRIE_VALUES, type OrderedTrie, orderedTrie } from "./trieRoot.ts"
 
 /** What is asked for beside counts and gas. */
@@ -83,7 +77,9 @@ const makeSink = (
   wants: DigestWants,
 ): Sink => {
   if (form === 68) return new CarriedSink(list, count, wants)
-  return wants.root ? new RebuildingSink(list, count, wants.blooms) : new BloomSink(list, wants.blooms)
+  return wants.root
+    ? new RebuildingSink(list, count, wants.blooms)
+    : new BloomSink(list, wants.blooms)
 }
 
 /** Form 69: receipts are rebuilt, and their blooms computed, in the trie's memory. */
@@ -105,13 +101,13 @@ class RebuildingSink implements Sink {
     const list = this.#list
     const payload = headEnd - headStart + BLOOM_ITEM_BYTES + logsEnd - logsItem
     const typed = type === 0 ? 0 : 1
-    const length = typed + listPrefixBytes(payload) + payload
+    const length = typed + prefixBytes(payload) + payload
     // What waits for its bits may move, or be hashed, when room is made.
     if (!this.#trie.fits(length)) this.#blooms.settle(this.#trie.bytes)
     let at = this.#trie.room(length)
     const { bytes } = this.#trie
     if (typed === 1) bytes[at++] = type
-    at = writeListPrefix(bytes, at, payload)
+    at = writePrefix(bytes, at, payload, 0xc0)
     for (let i = headStart; i < headEnd; i++) bytes[at++] = list[i]!
     bytes.set(BLOOM_PREFIX, at)
     at += BLOOM_PREFIX.length
@@ -205,12 +201,6 @@ class BloomSink implements Sink {
 }
 
 const BLOOM_ITEM_BYTES = BLOOM_PREFIX.length + BLOOM_BYTES
-
-/** Bytes of the prefix of a list of more than 255 payload bytes. */
-const listPrefixBytes = (payload: number): number => {
-  if (payload < 0x10000) return 3
-  return payload < 0x1000000 ? 4 : 5
-}
 
 const ADDRESS_BYTES = 20
 const TOPIC_BYTES = 32

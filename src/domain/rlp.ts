@@ -208,6 +208,33 @@ const prefixOf = (length: number, base: 0x80 | 0xc0): Uint8Array => {
   return Uint8Array.of(base + 55 + digits.length, ...digits)
 }
 
+/** How many bytes the prefix of an item of `length` payload bytes takes; `length` is below 2^32. */
+export const prefixBytes = (length: number): number => {
+  if (length <= 55) return 1
+  if (length < 0x100) return 2
+  if (length < 0x10000) return 3
+  return length < 0x1000000 ? 4 : 5
+}
+
+/**
+ * Writes the prefix of an item of `length` payload bytes at `bytes[at]` and gives the offset behind
+ * it; `base` is 0x80 for strings, 0xc0 for lists.
+ */
+export const writePrefix = (
+  bytes: Uint8Array,
+  at: number,
+  length: number,
+  base: 0x80 | 0xc0,
+): number => {
+  const width = prefixBytes(length) - 1
+  let cursor = at
+  bytes[cursor++] = base + (width === 0 ? length : 55 + width)
+  for (let shift = 8 * (width - 1); shift >= 0; shift -= 8) {
+    bytes[cursor++] = (length >>> shift) & 255
+  }
+  return cursor
+}
+
 /** Joins byte arrays. */
 export const concatBytes = (parts: ReadonlyArray<Uint8Array>): Uint8Array => {
   let length = 0

@@ -3,12 +3,13 @@
  * line why it cannot be used.
  */
 import { Duration, Effect, type Layer } from "effect"
-import { ExitCode, exitCodeOfSignal } from "../cli/exitCodes.ts"
+import { type ExitCode, exitCodeOfSignal } from "../cli/exitCodes.ts"
 import { Stop } from "../observe/Stop.ts"
 import { Terminal } from "../observe/Terminal.ts"
 import { Store, type StoreShape } from "../write/Store.ts"
-import { StoreError } from "../write/StoreError.ts"
+import type { StoreError } from "../write/StoreError.ts"
 import type { OpenOptions, StoreProgress } from "../write/storeProtocol.ts"
+import { endWithStoreError } from "./storeErrors.ts"
 
 /** How a store is opened: in a thread of its own, or on this one. */
 export type OpenStore = (options: OpenOptions) => Layer.Layer<Store, StoreError>
@@ -24,13 +25,7 @@ export const runOnStore = (
       Effect.provide(Effect.flatMap(Store, use), store),
       Effect.map(stop.requested, exitCodeOfSignal),
     )
-  }).pipe(Effect.catchTag("StoreError", tellStoreError))
-
-/** Says on stderr why a store cannot be used. */
-export const tellStoreError = (error: StoreError): Effect.Effect<ExitCode, never, Terminal> =>
-  Effect.flatMap(Terminal, (terminal) =>
-    Effect.as(terminal.log(`annals: ${error.message}`, "error"), ExitCode.store),
-  )
+  }).pipe(Effect.catchTag("StoreError", endWithStoreError))
 
 const LIVE_EVERY_MS = 250
 const PLAIN_EVERY_MS = 10_000

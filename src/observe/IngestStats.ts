@@ -43,10 +43,7 @@ export class IngestCounters {
 }
 
 /** The run's {@link IngestCounters}. */
-export class IngestStats extends Context.Tag("annals/IngestStats")<
-  IngestStats,
-  IngestCounters
->() {
+export class IngestStats extends Context.Tag("annals/IngestStats")<IngestStats, IngestCounters>() {
   /** Fresh counters. */
   static readonly layer: Layer.Layer<IngestStats> = Layer.sync(
     IngestStats,

@@ -1,8 +1,8 @@
 /**
  * What is done to a fetched block before it is kept. In a probe it is counted and its bytes are
- * forgotten; in ingest it will be checked and decoded.
+ * forgotten; in ingest it is checked (`CheckingProcessor.ts`).
  *
- * In: the blocks of the {@link Fetcher}. Out: a stream of {@link ProcessedBlock} from a bounded
+ * In: the blocks of the {@link Fetcher}. Out: a stream of {@link ProcessedBatch} from a bounded
  * queue. A block that cannot be read goes back to the scheduler, and its sender is blamed.
  */
 import { Context, Effect, Layer, Mailbox, Stream } from "effect"
@@ -12,6 +12,7 @@ import { ByteGate } from "../fetch/ByteGate.ts"
 import { Fetcher } from "../fetch/Fetcher.ts"
 import { Scheduler } from "../scheduler/Scheduler.ts"
 import { Settings } from "../Settings.ts"
+import type { BlockPayload } from "../write/rows.ts"
 import { Malformed } from "../wire/WireError.ts"
 
 /** A block that the Processor is through with. */
@@ -23,10 +24,24 @@ export interface ProcessedBlock {
   readonly heldBytes: number
 }
 
+/** Blocks that are through together. */
+export interface ProcessedBatch {
+  readonly blocks: ReadonlyArray<ProcessedBlock>
+  /** What is to be kept of them, block by block; undefined where nothing is. */
+  readonly kept: KeptBlocks | undefined
+}
+
+/** Checked blocks on their way into the store. */
+export interface KeptBlocks {
+  readonly payloads: ReadonlyArray<BlockPayload>
+  /** Buffers under the payloads that nobody else looks at: they may be transferred. */
+  readonly transfer: ReadonlyArray<ArrayBuffer>
+}
+
 /** See the module. */
 export interface ProcessorShape {
   /** Ends when the fetcher's stream has ended and every block of it is through. */
-  readonly blocks: Stream.Stream<ProcessedBlock>
+  readonly batches: Stream.Stream<ProcessedBatch>
 }
 
 /** See {@link ProcessorShape}. */
@@ -43,19 +58,14 @@ export class Processor extends Context.Tag("annals/Processor")<Processor, Proces
       const fetcher = yield* Fetcher
       const scheduler = yield* Scheduler
       const gate = yield* ByteGate
-      const out = yield* Mailbox.make<ProcessedBlock>({ capacity: settings.stageQueueBlocks })
+      const out = yield* Mailbox.make<ProcessedBatch>({ capacity: settings.stageQueueBlocks })
 
       const count = (block: FetchedBlock): Effect.Effect<unknown> => {
         const counted = countOf(block)
         // What is kept of a block from here on is three numbers: its bytes are free already.
         gate.release(block.heldBytes)
         return typeof counted === "number"
-          ? out.offer({
-              blockNumber: block.blockNumber,
-              receiptCount: counted,
-              peerId: block.peerId,
-              heldBytes: 0,
-            })
+          ? out.offer({ blocks: [processed(block, counted)], kept: undefined })
           : scheduler.rejected(block.blockNumber, counted)
       }
 
@@ -64,10 +74,15 @@ export class Processor extends Context.Tag("annals/Processor")<Processor, Proces
         Effect.ensuring(out.end),
         Effect.forkScoped,
       )
-      return { blocks: Mailbox.toStream(out) }
+      return { batches: Mailbox.toStream(out) }
     }),
   )
 }
+
+const processed = (
+  { blockNumber, peerId }: FetchedBlock,
+  receiptCount: number,
+): ProcessedBlock => ({ blockNumber, peerId, receiptCount, heldBytes: 0 })
 
 const countOf = (block: FetchedBlock): number | Malformed => {
   try {

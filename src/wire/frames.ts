@@ -234,6 +234,7 @@ class FrameMac {
  * what is done with it. Nothing but a reader's own copy of encrypted bytes ever lies in it.
  */
 class Spares {
+  /** From the smallest to the largest. */
   readonly #buffers: Array<Buffer> = []
 
   /** A buffer of at least `length` bytes. */
@@ -244,15 +245,18 @@ class Spares {
     return Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(length)))
   }
 
+  /** Takes a buffer back; the largest are kept, as they cost most to get. */
   give(buffer: Buffer): void {
-    if (buffer.length <= MAX_SPARE_BYTES && this.#buffers.length < MAX_SPARES) {
-      this.#buffers.push(buffer)
-    }
+    if (buffer.length < MIN_SPARE_BYTES || buffer.length > MAX_SPARE_BYTES) return
+    this.#buffers.push(buffer)
+    this.#buffers.sort((a, b) => a.length - b.length)
+    if (this.#buffers.length > MAX_SPARES) this.#buffers.shift()
   }
 }
 
 /** With these, at most 16 MiB rest unused. */
 const MAX_SPARES = 4
+const MIN_SPARE_BYTES = 64 * 1024
 const MAX_SPARE_BYTES = 4 * 1024 * 1024
 
 const spares = new Spares()

@@ -63,11 +63,7 @@ const compareBody = (header: Header, bytes: Uint8Array, compare: Compare): void 
 }
 
 const compareReceipts = (header: Header, receipts: Uint8Array, compare: Compare): void => {
-  compare(
-    "receipts_root",
-    toHex0x(header.receiptsRoot),
-    toHex0x(receiptsRoot(receipts, 69)),
-  )
+  compare("receipts_root", toHex0x(header.receiptsRoot), toHex0x(receiptsRoot(receipts, 69)))
   compare("logs_bloom", toHex0x(header.logsBloom), toHex0x(receiptsBloom(receipts, 69)))
   compare("gas_used", String(header.gasUsed), String(lastCumulativeGas(receipts, 69)))
 }

@@ -376,6 +376,23 @@ describe("the end of a session", () => {
     }),
   )
 
+  it.scoped("does not come while pings are answered, though nothing else is said", () =>
+    Effect.gen(function* () {
+      const mute = { pingEveryMs: 3_600_000 }
+      const [ours, theirs] = yield* sessionPair(mute)
+      const before = theirs.bytesReceived()
+      // All that is heard from our side is its pongs.
+      for (let i = 0; i < 120; i++) {
+        yield* TestClock.adjust(1_000)
+        yield* settle
+      }
+      assert.isAbove(theirs.bytesReceived(), before)
+      for (const each of [ours, theirs]) {
+        assert.lengthOf((yield* each.getBlockHeaders(query, 1_000)).headers, 0)
+      }
+    }),
+  )
+
   it.scoped("comes when a handler dies, so that nobody waits for its answer", () =>
     Effect.gen(function* () {
       const [ours] = yield* sessionPair({}, { onRequest: () => Effect.die("a bug") })

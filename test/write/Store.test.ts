@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, TestClock } from "effect"
 import { generateChain } from "../../src/devnet/generatedChain.ts"
 import { BlockRanges } from "../../src/domain/blockRanges.ts"
+import { toHex } from "../../src/domain/hex.ts"
 import { schemaVersion } from "../../src/write/schema.ts"
 import type { StoreError } from "../../src/write/StoreError.ts"
 import { openDatabase } from "../../src/write/StoreDatabase.ts"
@@ -36,6 +37,8 @@ const errorOf = <A, R>(effect: Effect.Effect<A, StoreError, R>) =>
     result._tag === "Left" ? result.left : assert.fail("it did not fail"),
   )
 
+const hexOf = (value: unknown): string => (value instanceof Uint8Array ? toHex(value) : "none")
+
 const trust = (blockNumber: number) => ({ blockNumber, hash: chain.hashAt(blockNumber)! })
 
 const nothing = () => Effect.void
@@ -56,8 +59,8 @@ describe("Store", () => {
         )
         const { header, body, receipts } = block
         assert.deepEqual(
-          row?.map((value) => Buffer.from(value as Uint8Array)),
-          [header, body, receipts].map((bytes) => Buffer.from(bytes)),
+          row?.map(hexOf),
+          [header, body, receipts].map((bytes) => toHex(bytes)),
         )
       }
       for (const dataset of ["payloads", "blocks", "logs", "transactions"]) {
@@ -82,7 +85,9 @@ describe("Store", () => {
           writeNow(store, payloads(chain, 3, 5)),
         ),
       )
-      const opened = yield* withStore(syncOptions(directory), (store) => Effect.succeed(store.opened))
+      const opened = yield* withStore(syncOptions(directory), (store) =>
+        Effect.succeed(store.opened),
+      )
       assert.deepEqual(opened.covered["payloads"], [
         [3, 5],
         [20, 29],
@@ -242,7 +247,10 @@ describe("Store", () => {
       )
       assert.strictEqual(rangesOf(yield* blocksIn(directory, "blocks")), "6-6")
       const [totals] = yield* query(directory, "SELECT sum(transaction_count) FROM blocks")
-      const [meta] = yield* query(directory, "SELECT value FROM meta WHERE key = 'transaction_count'")
+      const [meta] = yield* query(
+        directory,
+        "SELECT value FROM meta WHERE key = 'transaction_count'",
+      )
       assert.strictEqual(Number(meta?.[0]), totals?.[0])
     }),
   )
@@ -267,7 +275,11 @@ describe("Store", () => {
         const directory = yield* temporaryDirectory
         yield* withStore(syncOptions(directory), (store) => writeNow(store, payloads(chain, 1, 2)))
         const otherId = yield* errorOf(withStore(syncOptions(directory, { chainId: 5n }), nothing))
-        assert.deepInclude(otherId.failure, { kind: "other_chain", field: "chain id", actual: "1337" })
+        assert.deepInclude(otherId.failure, {
+          kind: "other_chain",
+          field: "chain id",
+          actual: "1337",
+        })
         const genesisHash = new Uint8Array(32).fill(7)
         const other = yield* errorOf(withStore(syncOptions(directory, { genesisHash }), nothing))
         assert.deepInclude(other.failure, { kind: "other_chain", field: "genesis hash" })

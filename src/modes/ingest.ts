@@ -1,0 +1,301 @@
+/**
+ * Ingest: which Layers make a program that fills the store with checked history.
+ *
+ *     peers ─▶ scheduler ─▶ fetch (headers, bodies, receipts) ═▶ process (check) ═▶ write (store)
+ *
+ * The profile is the same with the time of each stage in its summary.
+ */
+import { mkdtemp, rm } from "node:fs/promises"
+import os from "node:os"
+import path from "node:path"
+import { Clock, Effect, Fiber, Layer, Option } from "effect"
+import { Chain } from "../chain/Chain.ts"
+import type { Anchor, ChainSpec } from "../chain/chainSpec.ts"
+import { ExitCode, exitCodeOfSignal } from "../cli/exitCodes.ts"
+import type { IngestOptions } from "../cli/syncOptions.ts"
+import { UsageError } from "../cli/UsageError.ts"
+import { and, BlockRanges } from "../domain/blockRanges.ts"
+import { equalBytes, toHex0x } from "../domain/hex.ts"
+import { Fetcher } from "../fetch/Fetcher.ts"
+import { layerIngestPlan } from "../fetch/IngestPlan.ts"
+import { IngestStats } from "../observe/IngestStats.ts"
+import { ingestText, summarizeIngest } from "../observe/ingestSummary.ts"
+import { ProcessUsage } from "../observe/ProcessUsage.ts"
+import { reportProgress } from "../observe/Progress.ts"
+import { Stats } from "../observe/Stats.ts"
+import { Stop, type StopSignal } from "../observe/Stop.ts"
+import { Terminal } from "../observe/Terminal.ts"
+import { loadNodeKey } from "../peers/NodeKey.ts"
+import { type PooledPeer, PeerPool } from "../peers/PeerPool.ts"
+import { layerChecking } from "../process/CheckingProcessor.ts"
+import { CheckPool } from "../process/CheckPool.ts"
+import { Scheduler } from "../scheduler/Scheduler.ts"
+import { WorkList } from "../scheduler/WorkList.ts"
+import { Settings } from "../Settings.ts"
+import { Store } from "../write/Store.ts"
+import { commitDefaults, DATABASE_FILE, type OpenOptions } from "../write/storeProtocol.ts"
+import { layerStoreWriter } from "../write/StoreWriter.ts"
+import { Writer } from "../write/Writer.ts"
+import { clientId } from "./clientId.ts"
+import { elapsedSince, gatherPeers, tellNoPeers } from "./gatherPeers.ts"
+import { chooseNetwork, headOf, networkLayer, networkSettings } from "./network.ts"
+import { endWithStoreError } from "./storeErrors.ts"
+import { tellMissing } from "./tellMissing.ts"
+
+/** Most blocks in a request where the user sets no ceiling: what Besu serves of bodies. */
+const MOST_BLOCKS_PER_REQUEST = 128
+/** Batches a peer works on at once: the headers of the next travel beside this one's receipts. */
+const SLOTS_PER_PEER = 2
+
+/** Runs an ingest, or a profile. */
+export const runIngest = (
+  options: IngestOptions,
+): Effect.Effect<ExitCode, UsageError, Stop | Terminal> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { chain, peers } = yield* chooseNetwork(options)
+      const trusted = yield* trustedHashes(chain, options.trustedHashes)
+      const directory = yield* dataDirectory(options)
+      const storeOptions: OpenOptions = {
+        directory,
+        purpose: {
+          kind: "sync",
+          network: chain.name,
+          chainId: chain.chainId,
+          genesisHash: chain.genesisHash,
+          tables: options.tables,
+          checks: [...options.verify],
+          trusted,
+        },
+        ...commitDefaults,
+      }
+      const store = yield* Layer.build(
+        options.workers === 0 ? Store.layerInline(storeOptions) : Store.layer(storeOptions),
+      )
+      const privateKey = yield* loadNodeKey(directory).pipe(
+        Effect.mapError((error) => new UsageError({ reason: `${error.path}: ${error.reason}` })),
+      )
+      const surroundings = Layer.mergeAll(
+        Settings.layer({
+          ...networkSettings(options),
+          receiptsPerRequest: options.receiptsPerRequest ?? MOST_BLOCKS_PER_REQUEST,
+          slotsPerPeer: SLOTS_PER_PEER,
+        }),
+        Stats.layer,
+        IngestStats.layer,
+        ProcessUsage.layer,
+        Chain.layer(chain),
+      )
+      return yield* ingest(options, directory).pipe(
+        Effect.provide(
+          Layer.provideMerge(networkLayer(peers, { privateKey, clientId }), surroundings),
+        ),
+        Effect.provide(store),
+      )
+    }),
+  ).pipe(Effect.catchTag("StoreError", endWithStoreError))
+
+/** The pinned hashes of the chain and those of the user; the two must not contradict each other. */
+const trustedHashes = (
+  chain: ChainSpec,
+  named: ReadonlyArray<Anchor>,
+): Effect.Effect<ReadonlyArray<Anchor>, UsageError> => {
+  const pinned: ReadonlyArray<Anchor> = [
+    { blockNumber: 0, hash: chain.genesisHash },
+    ...chain.anchors,
+  ]
+  for (const { blockNumber, hash } of named) {
+    const known = pinned.find((anchor) => anchor.blockNumber === blockNumber)
+    if (known !== undefined && !equalBytes(known.hash, hash)) {
+      const reason = `--trusted-hash ${blockNumber}:${toHex0x(hash)} contradicts ${chain.name}, whose block ${blockNumber} is ${toHex0x(known.hash)}`
+      return Effect.fail(new UsageError({ reason }))
+    }
+  }
+  return Effect.succeed([...chain.anchors, ...named])
+}
+
+/** Where the store is: a profile that was told no place uses one that goes with it. */
+const dataDirectory = (options: IngestOptions) =>
+  options.mode === "ingest" || options.dataDirGiven
+    ? Effect.succeed(options.dataDir)
+    : Effect.acquireRelease(
+        Effect.promise(async () => mkdtemp(path.join(os.tmpdir(), "annals-profile-"))),
+        (directory) => Effect.promise(async () => rm(directory, { recursive: true, force: true })),
+      )
+
+/** How an ingest ended. */
+interface IngestEnd {
+  readonly code: ExitCode
+  readonly complete: boolean
+  readonly endBlock: number | undefined
+  readonly startedMs: number
+  readonly failed: BlockRanges
+}
+
+const ingest = Effect.fnUntraced(function* (options: IngestOptions, directory: string) {
+  const terminal = yield* Terminal
+  const store = yield* Store
+  const stats = yield* Stats
+  const ingestStats = yield* IngestStats
+  const usage = yield* ProcessUsage
+  const chain = yield* Chain
+  const cpuAtStartMs = usage.cpuMs()
+  const end = yield* ingestRange(options)
+  yield* fillTables(options, end)
+  const summary = summarizeIngest(
+    stats,
+    {
+      mode: options.mode,
+      network: chain.name,
+      startBlock: options.startBlock,
+      endBlock: end.endBlock,
+      complete: end.complete,
+      elapsedMs: yield* elapsedSince(end.startedMs),
+      cpuMs: usage.cpuMs() - cpuAtStartMs,
+      maxRssMib: usage.maxRssMib(),
+      receiptsPerRequest: options.receiptsPerRequest ?? MOST_BLOCKS_PER_REQUEST,
+      failedBlocks: [...end.failed.ranges()],
+    },
+    { stored: yield* store.status, counters: ingestStats, checks: [...options.verify] },
+  )
+  const file = path.join(directory, DATABASE_FILE)
+  yield* terminal.data(options.json ? JSON.stringify(summary) : ingestText(summary, file))
+  return end.code
+})
+
+/** Fetches what of the range is missing, until it is there, hopeless, or stopped. */
+const ingestRange = Effect.fnUntraced(function* (options: IngestOptions) {
+  const { startBlock } = options
+  const { opened } = yield* Store
+  const stop = yield* Stop
+  const terminal = yield* Terminal
+  const stored = BlockRanges.fromRanges(opened.covered["payloads"] ?? [])
+  const startedMs = yield* Clock.currentTimeMillis
+  const ended = (code: ExitCode, fields: Partial<IngestEnd> = {}): IngestEnd => ({
+    code,
+    complete: code === ExitCode.complete,
+    endBlock: options.endBlock,
+    startedMs,
+    failed: BlockRanges.empty,
+    ...fields,
+  })
+  const { endBlock } = options
+  if (endBlock !== undefined && stored.runEnd(startBlock) >= endBlock) {
+    yield* terminal.log(`annals: blocks ${startBlock} to ${endBlock} are stored already`)
+    return ended(ExitCode.complete)
+  }
+  const gathered = yield* Effect.raceFirst(
+    Effect.map(gatherPeers, Option.some),
+    Effect.as(stop.requested, Option.none<ReadonlyArray<PooledPeer>>()),
+  )
+  if (Option.isNone(gathered)) return ended(exitCodeOfSignal(yield* stop.requested))
+  if (gathered.value.length === 0) {
+    yield* tellNoPeers
+    return ended(ExitCode.noPeers)
+  }
+  const last = endBlock ?? headOf(gathered.value, options.rollbackWindow)
+  if (last < startBlock) {
+    const line = `annals: nothing to fetch: the peers' head less the rollback window is block ${last}, below the start block ${startBlock}`
+    yield* terminal.log(line, "error")
+    return ended(ExitCode.gaps, { endBlock: last })
+  }
+  const work = BlockRanges.of(startBlock, last).subtract(stored)
+  yield* tellWork(work, stored.count, opened.databaseBytes)
+  return yield* fetchWork(work).pipe(
+    Effect.map(({ code, failed }) => ended(code, { failed, endBlock: last })),
+    Effect.provide(Layer.provide(ingestStages(options), WorkList.layer(work))),
+  )
+})
+
+/** The stages between the pool of peers and the store: what makes this program an ingest. */
+export const ingestStages = (options: Pick<IngestOptions, "workers" | "verify">) =>
+  layerStoreWriter.pipe(
+    Layer.provide(layerChecking(options.verify)),
+    Layer.provide(
+      options.workers === 0 ? CheckPool.layerInline : CheckPool.layerThreads(options.workers),
+    ),
+    Layer.provide(Fetcher.layer),
+    Layer.provide(layerIngestPlan),
+    Layer.provideMerge(Scheduler.layer),
+  )
+
+const fetchWork = Effect.fnUntraced(function* (work: BlockRanges) {
+  const scheduler = yield* Scheduler
+  const writer = yield* Writer
+  const stop = yield* Stop
+  const progress = yield* Effect.fork(reportProgress)
+  const stopping = yield* Effect.fork(Effect.tap(stop.requested, () => abandonRequests))
+  const [, failed] = yield* Effect.all([writer.run, scheduler.finished], {
+    concurrency: "unbounded",
+  })
+  yield* Fiber.interrupt(progress)
+  const signal = yield* Fiber.poll(stopping)
+  yield* Fiber.interrupt(stopping)
+  if (Option.isSome(signal)) {
+    const asked: StopSignal = yield* stop.requested
+    return { code: exitCodeOfSignal(asked), failed: BlockRanges.empty }
+  }
+  yield* tellMissing(failed)
+  if (failed.count === 0) return { code: ExitCode.complete, failed }
+  const refuted = and(yield* scheduler.refuted, failed).next(work.next(0) ?? 0) !== undefined
+  return { code: refuted ? ExitCode.failedChecks : ExitCode.gaps, failed }
+})
+
+/**
+ * An orderly stop: nothing more is assigned, what was asked for is let go, and what is fetched
+ * already goes through to the store.
+ */
+const abandonRequests = Effect.gen(function* () {
+  const scheduler = yield* Scheduler
+  const pool = yield* PeerPool
+  yield* scheduler.stop
+  const peers = yield* pool.connected
+  yield* Effect.forEach(peers, ({ drop }) => drop, { discard: true })
+})
+
+/** Builds the rows of blocks that were stored before without them; needs no peer. */
+const fillTables = Effect.fnUntraced(function* (options: IngestOptions, end: IngestEnd) {
+  const { endBlock } = end
+  if (!end.complete || endBlock === undefined || options.tables.length === 0) return
+  const store = yield* Store
+  const wanted = BlockRanges.of(options.startBlock, endBlock)
+  const before = BlockRanges.fromRanges(store.opened.covered["payloads"] ?? [])
+  const lacking = options.tables.some((table) => {
+    const rows = BlockRanges.fromRanges(store.opened.covered[table] ?? [])
+    return and(wanted, before.subtract(rows)).next(0) !== undefined
+  })
+  if (!lacking) return
+  const terminal = yield* Terminal
+  yield* terminal.log(`annals: building ${options.tables.join(", ")} of what was stored before`)
+  yield* store.buildTables({
+    tables: options.tables,
+    addresses: [],
+    topic0s: [],
+    senders: false,
+    startBlock: options.startBlock,
+    endBlock,
+  })
+})
+
+/** What a block is taken to need on disk before any is stored: one of today's mainnet. */
+const GUESSED_BLOCK_BYTES = 250_000
+/** What a second is taken to bring: slow peers far away. */
+const GUESSED_BLOCKS_PER_SEC = 200
+/** Below this nobody needs a warning. */
+const LARGE_RUN_BLOCKS = 1_000
+
+const tellWork = Effect.fnUntraced(function* (
+  work: BlockRanges,
+  storedBlocks: number,
+  databaseBytes: number,
+) {
+  if (work.count < LARGE_RUN_BLOCKS) return
+  const terminal = yield* Terminal
+  const known = storedBlocks >= LARGE_RUN_BLOCKS
+  const blockBytes = known ? databaseBytes / storedBlocks : GUESSED_BLOCK_BYTES
+  const gigabytes = (work.count * blockBytes) / 1e9
+  const minutes = work.count / GUESSED_BLOCKS_PER_SEC / 60
+  const size = `${known ? "about" : "at most about"} ${gigabytes.toPrecision(2)} GB`
+  const time = `about ${minutes < 1 ? "a minute" : `${Math.ceil(minutes)} minutes`} at ${GUESSED_BLOCKS_PER_SEC} blocks/s`
+  yield* terminal.log(`annals: ${work.count} blocks are missing: ${size}, ${time}`)
+})

@@ -1,0 +1,194 @@
+/**
+ * The checking threads, as a service.
+ *
+ * In: packs of blocks (`blockPack.ts`). Out: the same packs, with the outcome of each block. Two
+ * Layers give it: {@link CheckPool.layerThreads} checks in threads of its own, to which packs are
+ * transferred; {@link CheckPool.layerInline} checks on the calling thread, for `--workers 0` and
+ * for tests.
+ *
+ * Invariants:
+ * - a pack that was given away is detached at the giver's; it comes back with the result;
+ * - a thread has at most {@link PACKS_PER_THREAD} packs; more wait here, first come, first served;
+ * - who is interrupted leaves nothing behind: what waits is taken out, what a thread is busy with
+ *   is dropped when it comes back, and holds its place until then;
+ * - a thread that ends by itself is fatal: every call, present and to come, dies of it;
+ * - closing the Layer ends the threads.
+ */
+import { existsSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { Worker } from "node:worker_threads"
+import { Context, Duration, Effect, Layer } from "effect"
+import type { BlockCheck, Check } from "./checkBlock.ts"
+import { CheckThreadLost } from "./CheckError.ts"
+import type { CheckReply, CheckRequest } from "./checkMessages.ts"
+import { checkPack } from "./checkPack.ts"
+
+/** A pack that was checked. */
+export interface CheckedPack {
+  /** The pack; receipts of blocks that passed are in form 69. */
+  readonly pack: ArrayBuffer
+  /** The outcome of each block, in the pack's order. */
+  readonly results: ReadonlyArray<BlockCheck>
+  /** Processor time that the checks took, in milliseconds, as far as the system tells it. */
+  readonly cpuMs: number
+}
+
+/** See the module. */
+export interface CheckPoolShape {
+  /** Checks the blocks of a pack. Never fails; dies when a thread is lost. */
+  readonly check: (pack: ArrayBuffer, checks: ReadonlySet<Check>) => Effect.Effect<CheckedPack>
+  /** Processor time of each thread since it began, in milliseconds, as of its last answer. */
+  readonly threadsCpuMs: () => ReadonlyArray<number>
+}
+
+/** See {@link CheckPoolShape}. */
+export class CheckPool extends Context.Tag("annals/CheckPool")<CheckPool, CheckPoolShape>() {
+  /** Checks in `count` threads, at least one. Dies when their program is missing. */
+  static readonly layerThreads = (count: number): Layer.Layer<CheckPool> =>
+    CheckPool.layerWith({ count, program: threadProgram() })
+
+  /** As {@link CheckPool.layerThreads}, with the threads' program given by its path. */
+  static readonly layerWith = (options: {
+    readonly count: number
+    readonly program: string | undefined
+  }): Layer.Layer<CheckPool> =>
+    Layer.scoped(
+      CheckPool,
+      Effect.gen(function* () {
+        const { count, program } = options
+        // A worker whose file is missing would fail only later, and elsewhere.
+        if (program === undefined || !existsSync(program)) {
+          const reason = `its program, ${program ?? "checkWorker.js"}, is missing: npm run build`
+          return yield* Effect.die(new CheckThreadLost({ reason }))
+        }
+        const threads = yield* Effect.acquireRelease(
+          Effect.sync(() => new CheckThreads(Math.max(count, 1), program)),
+          (threads) => threads.end,
+        )
+        return {
+          check: (pack, checks) => threads.check(pack, checks),
+          threadsCpuMs: () => threads.cpuMs(),
+        }
+      }),
+    )
+
+  /** Checks on the calling thread, before the effect yields. */
+  static readonly layerInline: Layer.Layer<CheckPool> = Layer.sync(CheckPool, () => ({
+    check: (pack, checks) =>
+      Effect.sync(() => {
+        const before = process.cpuUsage()
+        const results = checkPack(pack, checks)
+        const { user, system } = process.cpuUsage(before)
+        return { pack, results, cpuMs: (user + system) / 1000 }
+      }),
+    threadsCpuMs: () => [],
+  }))
+}
+
+/** The built thread program, as seen from the bundle, from one of its chunks, or from the source. */
+const threadProgram = (): string | undefined =>
+  ["./process/checkWorker.js", "../process/checkWorker.js", "../../dist/process/checkWorker.js"]
+    .map((place) => fileURLToPath(new URL(place, import.meta.url)))
+    .find((file) => existsSync(file))
+
+/** Packs that a thread has at once: the one it checks, and one that it need not wait for. */
+const PACKS_PER_THREAD = 2
+/** How long a thread may take to end; it is in the middle of a pack at most. */
+const END_MS = 5_000
+
+interface Job {
+  readonly pack: ArrayBuffer
+  readonly checks: ReadonlySet<Check>
+  readonly resume: (outcome: Effect.Effect<CheckedPack>) => void
+}
+
+interface Thread {
+  readonly worker: Worker
+  /** Packs that it has; undefined for those that nobody wants any more. */
+  readonly jobs: Map<number, Job | undefined>
+  cpuMs: number
+}
+
+class CheckThreads {
+  readonly #threads: ReadonlyArray<Thread>
+  /** First come, first served; as long as there are callers. */
+  readonly #waiting = new Set<Job>()
+  #nextId = 1
+  /** Why there are no threads any more. */
+  #over: Effect.Effect<never> | undefined
+
+  constructor(count: number, program: string) {
+    this.#threads = Array.from({ length: count }, (_, index) => this.#start(program, index))
+  }
+
+  check(pack: ArrayBuffer, checks: ReadonlySet<Check>): Effect.Effect<CheckedPack> {
+    return Effect.async((resume) => {
+      if (this.#over !== undefined) return resume(this.#over)
+      const job: Job = { pack, checks, resume }
+      this.#waiting.add(job)
+      this.#dispatch()
+      return Effect.sync(() => this.#forget(job))
+    })
+  }
+
+  cpuMs(): ReadonlyArray<number> {
+    return this.#threads.map((thread) => thread.cpuMs)
+  }
+
+  readonly end: Effect.Effect<void> = Effect.suspend(() => {
+    this.#endAll(Effect.interrupt)
+    return Effect.promise(() => Promise.all(this.#threads.map(({ worker }) => worker.terminate())))
+  }).pipe(Effect.timeout(Duration.millis(END_MS)), Effect.ignore)
+
+  #start(program: string, index: number): Thread {
+    const worker = new Worker(program, { name: `annals-check-${index}` })
+    const thread: Thread = { worker, jobs: new Map(), cpuMs: 0 }
+    const lost = (reason: string): void => this.#endAll(Effect.die(new CheckThreadLost({ reason })))
+    worker.on("message", (reply: CheckReply) => this.#take(thread, reply))
+    worker.on("messageerror", (error) => lost(`a message that cannot be read: ${String(error)}`))
+    worker.on("error", (error) => lost(String(error)))
+    worker.on("exit", (code) => lost(`it ended with code ${code}`))
+    return thread
+  }
+
+  #dispatch(): void {
+    for (const job of this.#waiting) {
+      const thread = this.#idlest()
+      if (thread.jobs.size >= PACKS_PER_THREAD) return
+      this.#waiting.delete(job)
+      const id = this.#nextId++
+      thread.jobs.set(id, job)
+      const request: CheckRequest = { id, pack: job.pack, checks: job.checks }
+      thread.worker.postMessage(request, [job.pack])
+    }
+  }
+
+  #idlest(): Thread {
+    return this.#threads.reduce((best, each) => (each.jobs.size < best.jobs.size ? each : best))
+  }
+
+  #take(thread: Thread, { id, pack, results, threadCpuMs }: CheckReply): void {
+    const job = thread.jobs.get(id)
+    thread.jobs.delete(id)
+    const cpuMs = threadCpuMs - thread.cpuMs
+    thread.cpuMs = threadCpuMs
+    this.#dispatch()
+    job?.resume(Effect.succeed({ pack, results, cpuMs }))
+  }
+
+  #forget(job: Job): void {
+    if (this.#waiting.delete(job)) return
+    for (const { jobs } of this.#threads) {
+      for (const [id, each] of jobs) if (each === job) jobs.set(id, undefined)
+    }
+  }
+
+  #endAll(over: Effect.Effect<never>): void {
+    if (this.#over !== undefined) return
+    this.#over = over
+    const jobs = [...this.#threads.flatMap((thread) => [...thread.jobs.values()]), ...this.#waiting]
+    for (const thread of this.#threads) thread.jobs.clear()
+    this.#waiting.clear()
+    for (const job of jobs) job?.resume(over)
+  }
+}

@@ -1,0 +1,161 @@
+/**
+ * The process stage of ingest: every block is checked against its header before it is kept. In a
+ * file of its own: a probe loads nothing that computes roots.
+ *
+ * Blocks are packed into one buffer, some at a time, which travels to a checking thread and back,
+ * and on to the store, without being copied again.
+ *
+ * A block that fails goes back to the scheduler; the peer that sent it is banned, and what else of
+ * it was not checked yet is not looked at.
+ */
+import { Chunk, Clock, Effect, Layer, Mailbox, Stream } from "effect"
+import type { FetchedBlock } from "../domain/fetchedBlock.ts"
+import { ByteGate } from "../fetch/ByteGate.ts"
+import { type FetchError, WrongBody, WrongHeader, WrongReceipts } from "../fetch/FetchError.ts"
+import { Fetcher } from "../fetch/Fetcher.ts"
+import { IngestStats } from "../observe/IngestStats.ts"
+import { Scheduler } from "../scheduler/Scheduler.ts"
+import { Settings } from "../Settings.ts"
+import { Malformed } from "../wire/WireError.ts"
+import type { BlockPayload } from "../write/rows.ts"
+import { packBlocks, readPack } from "./blockPack.ts"
+import type { Check, CheckFailure, UncheckedBlock } from "./checkBlock.ts"
+import { CheckPool } from "./CheckPool.ts"
+import { type ProcessedBatch, type ProcessedBlock, Processor } from "./Processor.ts"
+
+/** Bytes of blocks that travel together: a message between threads costs as much as some 100 kB. */
+const PACK_BYTES = 1024 * 1024
+/** Packs under way at once, in all threads: enough that none waits for the main thread. */
+const PACKS_AT_ONCE = 8
+
+/** Checks blocks for what `checks` names. */
+export const layerChecking = (
+  checks: ReadonlySet<Check>,
+): Layer.Layer<
+  Processor,
+  never,
+  Fetcher | Scheduler | ByteGate | Settings | CheckPool | IngestStats
+> =>
+  Layer.scoped(
+    Processor,
+    Effect.gen(function* () {
+      const settings = yield* Settings
+      const fetcher = yield* Fetcher
+      const out = yield* Mailbox.make<ProcessedBatch>({ capacity: settings.stageQueueBlocks })
+      const check = yield* makeCheck(checks, out)
+      yield* fetcher.blocks.pipe(
+        // A chunk is what was waiting: one block when there is time, many when there is a queue.
+        Stream.mapChunks((blocks) => intoPacks(blocks)),
+        Stream.mapEffect(check, { concurrency: PACKS_AT_ONCE, unordered: true }),
+        Stream.runDrain,
+        Effect.ensuring(out.end),
+        Effect.forkScoped,
+      )
+      return { batches: Mailbox.toStream(out) }
+    }),
+  )
+
+/** `blocks` cut into groups of about {@link PACK_BYTES}. */
+const intoPacks = (blocks: Chunk.Chunk<FetchedBlock>): Chunk.Chunk<ReadonlyArray<FetchedBlock>> => {
+  const packs: Array<ReadonlyArray<FetchedBlock>> = []
+  let pack: Array<FetchedBlock> = []
+  let bytes = 0
+  for (const block of blocks) {
+    pack.push(block)
+    bytes += block.heldBytes
+    if (bytes < PACK_BYTES) continue
+    packs.push(pack)
+    pack = []
+    bytes = 0
+  }
+  if (pack.length > 0) packs.push(pack)
+  return Chunk.unsafeFromArray(packs)
+}
+
+/** Gives the effect that checks one group of blocks and hands on those that passed. */
+const makeCheck = Effect.fnUntraced(function* (
+  checks: ReadonlySet<Check>,
+  out: Mailbox.Mailbox<ProcessedBatch>,
+) {
+  const pool = yield* CheckPool
+  const scheduler = yield* Scheduler
+  const gate = yield* ByteGate
+  const stats = yield* IngestStats
+  // Bounded by the peers of this run that were banned for a lie.
+  const liars = new Set<string>()
+
+  /** Gives a block up whose sender has lied about another: it is not worth the look. */
+  const believed = Effect.fnUntraced(function* (blocks: ReadonlyArray<FetchedBlock>) {
+    const kept: Array<FetchedBlock> = []
+    for (const block of blocks) {
+      if (liars.has(block.peerId)) {
+        gate.release(block.heldBytes)
+        yield* scheduler.withdrawn(block.blockNumber, block.peerId)
+      } else kept.push(block)
+    }
+    return kept
+  })
+
+  const refuse = (block: FetchedBlock, failure: CheckFailure): Effect.Effect<void> => {
+    stats.refuted += 1
+    liars.add(block.peerId)
+    gate.release(block.heldBytes)
+    return scheduler.rejected(block.blockNumber, errorOf(block, failure))
+  }
+
+  return Effect.fnUntraced(function* (group: ReadonlyArray<FetchedBlock>) {
+    const blocks = yield* believed(group)
+    if (blocks.length === 0) return
+    const startedMs = yield* Clock.currentTimeMillis
+    const packed = packBlocks(blocks.map(unchecked))
+    const packedMs = yield* Clock.currentTimeMillis
+    stats.stagesMs.pack += packedMs - startedMs
+    const { pack, results, cpuMs } = yield* pool.check(packed, checks)
+    stats.stagesMs.check += cpuMs
+    const payloads: Array<BlockPayload> = []
+    const passed: Array<ProcessedBlock> = []
+    const checked = readPack(pack)
+    for (const [index, result] of results.entries()) {
+      const block = blocks[index]!
+      if (result._tag === "Failed") yield* refuse(block, result)
+      else {
+        stats.checked += 1
+        const { blockNumber, peerId, heldBytes } = block
+        payloads.push(checked[index]!)
+        passed.push({ blockNumber, peerId, heldBytes, receiptCount: result.transactionCount })
+      }
+    }
+    if (passed.length > 0) {
+      yield* out.offer({ blocks: passed, kept: { payloads, transfer: [pack] } })
+    }
+  })
+})
+
+const unchecked = (block: FetchedBlock): UncheckedBlock => ({
+  blockNumber: block.blockNumber,
+  hash: block.hash,
+  header: block.header,
+  // The plan of ingest fetches bodies; a block without one would be a bug of ours.
+  body: block.body!,
+  receipts: block.receipts,
+  receiptsForm: block.receiptsForm,
+})
+
+/** A failed check as the error that the verdict knows, with who sent the part in question. */
+const errorOf = ({ peerId }: FetchedBlock, failure: CheckFailure): FetchError => {
+  const { blockNumber, part, what, expected, actual } = failure
+  if (what === "encoding") {
+    return new Malformed({ peerId, what: part === "body" ? "bodies" : "receipts", reason: actual })
+  }
+  if (part === "body") return new WrongBody({ peerId, blockNumber, what, expected, actual })
+  if (part === "receipts") {
+    return new WrongReceipts({ peerId, blockNumber, expected: `${what} ${expected}`, actual })
+  }
+  return new WrongHeader({
+    peerId,
+    blockNumber,
+    what: "hash",
+    expected: `${what} ${expected}`,
+    actual,
+  })
+}

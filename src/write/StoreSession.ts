@@ -1,0 +1,71 @@
+/**
+ * An open store on the calling thread: the database and all that can be done with it, by what it
+ * was opened for. `Store.ts` gives it to the program, here or from a thread of its own.
+ */
+import { Effect, type Scope } from "effect"
+import type { BlockPayload } from "./rows.ts"
+import { openDatabase } from "./StoreDatabase.ts"
+import type { StoreError } from "./StoreError.ts"
+import type {
+  OpenOptions,
+  Opened,
+  StoreProgress,
+  StoreStatus,
+  TablesReport,
+  TablesRequest,
+  VerifyReport,
+  WriteResult,
+} from "./storeProtocol.ts"
+import { readStatus } from "./StoreStatus.ts"
+import { buildTables } from "./StoreTables.ts"
+import { verifyStore } from "./StoreVerify.ts"
+import { makeWriting } from "./StoreWriting.ts"
+
+/** Is told how far a long request is. */
+export type OnProgress = (progress: StoreProgress) => void
+
+/** See the module. A store that was opened to be read can neither write nor build. */
+export interface StoreSession {
+  readonly opened: Opened
+  readonly write: (blocks: ReadonlyArray<BlockPayload>) => Effect.Effect<WriteResult, StoreError>
+  readonly flush: Effect.Effect<void, StoreError>
+  readonly status: Effect.Effect<StoreStatus, StoreError>
+  readonly verify: (onProgress: OnProgress) => Effect.Effect<VerifyReport, StoreError>
+  readonly buildTables: (
+    request: TablesRequest,
+    onProgress: OnProgress,
+  ) => Effect.Effect<TablesReport, StoreError>
+}
+
+/** Opens a store until the scope ends, which commits, checkpoints and closes it. */
+export const openSession = Effect.fn("Store.open")(function* (
+  options: OpenOptions,
+): Effect.fn.Return<StoreSession, StoreError, Scope.Scope> {
+  const database = yield* openDatabase(options)
+  const readers = {
+    status: readStatus(database),
+    verify: (onProgress: OnProgress) => verifyStore(database, onProgress),
+  }
+  if (options.purpose.kind === "read") {
+    const refuse = Effect.dieMessage("this store was opened to be read")
+    const databaseBytes = yield* database.sizeBytes
+    return {
+      ...readers,
+      opened: { covered: {}, removed: [], databaseBytes },
+      write: () => refuse,
+      flush: refuse,
+      buildTables: () => refuse,
+    }
+  }
+  const writing = yield* makeWriting(database, options)
+  const { opened, write, flush, outsideTransactions } = writing
+  return {
+    opened,
+    write,
+    flush,
+    status: outsideTransactions(readers.status),
+    verify: (onProgress) => outsideTransactions(readers.verify(onProgress)),
+    buildTables: (request, onProgress) =>
+      buildTables(database, writing, options, request, onProgress),
+  }
+})

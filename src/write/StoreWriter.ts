@@ -1,0 +1,122 @@
+/**
+ * The last stage of ingest: checked blocks go into the {@link Store}. In a file of its own: a probe
+ * loads nothing of a store.
+ *
+ * A block is done when it is committed. One that the store refuses goes back to the scheduler; so
+ * do blocks of earlier writes that had to go because a better-founded neighbour showed them to be
+ * wrong. Who had sent what is proven wrong is blamed.
+ */
+import { Effect, Layer, Stream } from "effect"
+import { toHex0x } from "../domain/hex.ts"
+import { ByteGate } from "../fetch/ByteGate.ts"
+import { WrongHeader } from "../fetch/FetchError.ts"
+import { IngestStats } from "../observe/IngestStats.ts"
+import { type ProcessedBatch, type ProcessedBlock, Processor } from "../process/Processor.ts"
+import { Scheduler } from "../scheduler/Scheduler.ts"
+import { Senders } from "./senders.ts"
+import { Store } from "./Store.ts"
+import type { Refusal, WriteResult } from "./storeProtocol.ts"
+import type { StoreError } from "./StoreError.ts"
+import { Writer } from "./Writer.ts"
+import type { Removal } from "./segments.ts"
+
+/**
+ * Writes under way at once. A transaction is filled by many; their bytes are bounded by the
+ * {@link ByteGate}, this bounds the bookkeeping.
+ */
+const WRITES_AT_ONCE = 256
+
+/** See the module. */
+export const layerStoreWriter: Layer.Layer<
+  Writer,
+  never,
+  Store | Processor | Scheduler | ByteGate | IngestStats
+> = Layer.effect(
+  Writer,
+  Effect.gen(function* () {
+    const processor = yield* Processor
+    const write = yield* makeWrite
+    return {
+      run: processor.batches.pipe(
+        Stream.mapEffect(write, { concurrency: WRITES_AT_ONCE, unordered: true }),
+        Stream.runDrain,
+      ),
+    }
+  }),
+)
+
+const makeWrite = Effect.gen(function* () {
+  const store = yield* Store
+  const scheduler = yield* Scheduler
+  const gate = yield* ByteGate
+  const stats = yield* IngestStats
+  const senders = new Senders()
+  let underWay = 0
+
+  const remove = ({ from, to, proven }: Removal): Effect.Effect<void> =>
+    Effect.forEach(
+      senders.take(from, to),
+      ({ blocks, peerId }) =>
+        scheduler.revoked(
+          blocks,
+          peerId === undefined || !proven ? undefined : brokenLink(peerId, to),
+        ),
+      { discard: true },
+    )
+
+  const refuse = (block: ProcessedBlock, refusal: Refusal): Effect.Effect<void> =>
+    refusal.proven
+      ? scheduler.rejected(block.blockNumber, refusedHeader(block, refusal))
+      : scheduler.withdrawn(block.blockNumber, block.peerId)
+
+  const settle = Effect.fnUntraced(function* (batch: ProcessedBatch, result: WriteResult) {
+    stats.wrote(result)
+    yield* Effect.forEach(result.removed, remove, { discard: true })
+    const refused = new Map(result.refused.map((refusal) => [refusal.blockNumber, refusal]))
+    for (const block of batch.blocks) {
+      gate.release(block.heldBytes)
+      const refusal = refused.get(block.blockNumber)
+      if (refusal !== undefined) yield* refuse(block, refusal)
+      else {
+        senders.add(block.blockNumber, block.peerId)
+        yield* scheduler.done(block)
+      }
+    }
+  })
+
+  /** When nothing more is on its way, waiting for a fuller transaction is waiting for nothing. */
+  const flushWhenLast = Effect.flatMap(scheduler.progress, ({ pending, assigned, delivered }) =>
+    pending + assigned === 0 && delivered <= underWay ? store.flush : Effect.void,
+  )
+
+  return (batch: ProcessedBatch): Effect.Effect<void, StoreError> =>
+    Effect.gen(function* () {
+      const { kept, blocks } = batch
+      if (kept === undefined) return
+      underWay += blocks.length
+      const written = yield* Effect.fork(store.write(kept.payloads, kept.transfer))
+      yield* Effect.yieldNow()
+      yield* flushWhenLast
+      const result = yield* written
+      underWay -= blocks.length
+      yield* settle(batch, result)
+    })
+})
+
+const refusedHeader = (block: ProcessedBlock, refusal: Refusal): WrongHeader =>
+  new WrongHeader({
+    peerId: block.peerId,
+    blockNumber: block.blockNumber,
+    what: refusal.reason === "trusted_hash" ? "hash" : "parent_hash",
+    expected: refusal.expected === undefined ? refusal.reason : toHex0x(refusal.expected),
+    actual: refusal.actual === undefined ? "" : toHex0x(refusal.actual),
+  })
+
+const brokenLink = (peerId: string, blockNumber: number): WrongHeader =>
+  new WrongHeader({
+    peerId,
+    blockNumber,
+    what: "parent_hash",
+    expected: "a link to the anchored block above",
+    actual: "another hash",
+  })

@@ -1,0 +1,416 @@
+/**
+ * Writing into an open store: which blocks fit, their rows, and when all of it is committed.
+ *
+ * In: blocks whose roots are checked, in any order, from any number of callers. Out: for each write
+ * what became of its blocks, once those that stay are committed.
+ *
+ * Writes share transactions: one is open from the first row on, and is committed at the first of
+ * `commitBlocks`, `commitBytes` and `commitAfterMs`, also in the middle of a write. So whoever
+ * writes keeps several packs on their way and answers for none of them before its reply.
+ *
+ * Invariants:
+ * - W1  Rows, coverage and totals change in the same transaction: the store is right after every
+ *       commit, and a kill between two of them leaves what the first one left.
+ * - W2  A block is reported as committed when it is; once reported, it is removed only with a
+ *       report.
+ * - W3  Each block of a write is reported once: committed or refused. Writes end in the order in
+ *       which they were settled, so that what the last report says of a block holds.
+ * - W4  After a statement has failed nothing is written any more: what is in memory may no longer
+ *       be what is in the file. All writes, present and to come, fail with that error.
+ */
+import { Cause, Deferred, Duration, Effect, type Scope } from "effect"
+import { BlockRanges } from "../domain/blockRanges.ts"
+import { toHex0x } from "../domain/hex.ts"
+import { RlpError, RlpReader } from "../domain/rlp.ts"
+import type { Coverage } from "./coverage.ts"
+import type { BlockPayload } from "./rows.ts"
+import type { Insertion, Removal } from "./segments.ts"
+import type { StoreDatabase } from "./StoreDatabase.ts"
+import { StoreError } from "./StoreError.ts"
+import type { OpenOptions, Opened, Refusal, SyncPurpose, WriteResult } from "./storeProtocol.ts"
+import {
+  checksLinks,
+  type Counts,
+  deleteBlocks,
+  insertRows,
+  loadCoverage,
+  readTotals,
+  writeCoverage,
+  writeTotals,
+} from "./StoreRows.ts"
+import { countsOf, payloadBytes, payloadRows, tableRows, type TableRows } from "./tableRows.ts"
+
+/** See the module. */
+export interface StoreWriting {
+  readonly opened: Opened
+  readonly coverage: Coverage
+  /** Ends when each of the blocks is committed or refused. */
+  readonly write: (blocks: ReadonlyArray<BlockPayload>) => Effect.Effect<WriteResult, StoreError>
+  /** Commits what is written so far. */
+  readonly flush: Effect.Effect<void, StoreError>
+  /** Runs `body` in a transaction of its own and commits it with the coverage that it changed. */
+  readonly transact: <A>(body: Effect.Effect<A, StoreError>) => Effect.Effect<A, StoreError>
+  /** Commits what is open and runs `body`, which writes nothing, while nobody else does. */
+  readonly outsideTransactions: <A>(
+    body: Effect.Effect<A, StoreError>,
+  ) => Effect.Effect<A, StoreError>
+}
+
+/** Starts writing; what is open is committed when the scope ends. */
+export const makeWriting = Effect.fnUntraced(function* (
+  database: StoreDatabase,
+  options: OpenOptions,
+): Effect.fn.Return<StoreWriting, StoreError, Scope.Scope> {
+  const { purpose } = options
+  const sync = purpose.kind === "sync" ? purpose : undefined
+  const coverage = yield* loadCoverage(database, trustedHashes(sync))
+  const commits = yield* makeCommits(database, coverage, options)
+  const removed = sync === undefined ? [] : yield* applyTrust(database, coverage, commits)
+  const take = sync === undefined ? undefined : makeTake(database, coverage, commits, sync)
+  return {
+    coverage,
+    opened: {
+      covered: Object.fromEntries(
+        coverage.names().map((name) => [name, [...coverage.of(name).ranges()]]),
+      ),
+      removed,
+      databaseBytes: yield* database.sizeBytes,
+    },
+    write: Effect.fnUntraced(function* (blocks) {
+      if (take === undefined) return yield* Effect.dieMessage("this store was not opened to sync")
+      const pending = new PendingWrite(yield* Deferred.make<WriteResult, StoreError>())
+      yield* commits.exclusively(
+        Effect.gen(function* () {
+          commits.pending.add(pending)
+          for (const block of blocks) {
+            yield* take(pending, block)
+            yield* commits.whenFull
+          }
+          pending.taken = true
+          yield* commits.answerCommitted
+        }),
+      )
+      // Writes that were answered before this one also go on before it: this fiber would not have
+      // to wait, and its caller might hear that a block is in before another hears that it went.
+      yield* Effect.yieldNow()
+      return yield* Deferred.await(pending.result)
+    }),
+    flush: commits.exclusively(commits.commit),
+    outsideTransactions: (body) => commits.exclusively(Effect.zipRight(commits.commit, body)),
+    transact: (body) =>
+      commits.exclusively(
+        Effect.gen(function* () {
+          yield* commits.commit
+          yield* commits.begin
+          const value = yield* body
+          yield* commits.commit
+          return value
+        }),
+      ),
+  }
+})
+
+const trustedHashes = (sync: SyncPurpose | undefined): ReadonlyMap<number, Uint8Array> => {
+  const trusted = new Map<number, Uint8Array>()
+  if (sync === undefined) return trusted
+  trusted.set(0, sync.genesisHash)
+  for (const { blockNumber, hash } of sync.trusted) trusted.set(blockNumber, hash)
+  return trusted
+}
+
+/** A write that is not answered yet. */
+class PendingWrite {
+  readonly result: Deferred.Deferred<WriteResult, StoreError>
+  /** Whether all of its blocks were looked at. */
+  taken = false
+  /** What each of its blocks that is in counted; undefined where it was there before. */
+  readonly kept = new Map<number, Counts | undefined>()
+  alreadyStored = 0
+  readonly refused: Array<Refusal> = []
+  readonly removed: Array<Removal> = []
+  rowsMs = 0
+  insertMs = 0
+  commitMs = 0
+  /** Its blocks in the open transaction. */
+  openBlocks = 0
+
+  constructor(result: Deferred.Deferred<WriteResult, StoreError>) {
+    this.result = result
+  }
+
+  finish(databaseBytes: number): WriteResult {
+    const { kept, alreadyStored, refused, removed, rowsMs, insertMs, commitMs } = this
+    let transactions = 0
+    let logs = 0
+    for (const counts of kept.values()) {
+      transactions += counts?.transactions ?? 0
+      logs += counts?.logs ?? 0
+    }
+    const blocks = [...kept.keys()].map((n) => [n, n] as const)
+    return {
+      committed: [...BlockRanges.fromRanges(blocks).ranges()],
+      alreadyStored,
+      refused,
+      removed,
+      transactions,
+      logs,
+      timings: { rowsMs, insertMs, commitMs },
+      databaseBytes,
+    }
+  }
+}
+
+/** Transactions, and the writes that wait for them. */
+interface Commits {
+  readonly pending: Set<PendingWrite>
+  /** Runs one at a time, to its end, and stops everything when it fails (W4). */
+  readonly exclusively: <A>(body: Effect.Effect<A, StoreError>) => Effect.Effect<A, StoreError>
+  /** Opens a transaction unless one is open. */
+  readonly begin: Effect.Effect<void, StoreError>
+  /** Commits the open transaction, if one is, and answers whom it concerns. */
+  readonly commit: Effect.Effect<void, StoreError>
+  /** As `commit`, when a limit is reached. */
+  readonly whenFull: Effect.Effect<void, StoreError>
+  /** Answers the writes of which nothing is uncommitted. */
+  readonly answerCommitted: Effect.Effect<void>
+  /** A block's rows are in the open transaction. */
+  readonly added: (blockBytes: number, counts: Counts) => void
+  /** Takes blocks out, in the open transaction. */
+  readonly remove: (from: number, to: number) => Effect.Effect<void, StoreError>
+}
+
+const makeCommits = Effect.fnUntraced(function* (
+  database: StoreDatabase,
+  coverage: Coverage,
+  options: OpenOptions,
+): Effect.fn.Return<Commits, StoreError, Scope.Scope> {
+  const scope = yield* Effect.scope
+  const permit = yield* Effect.makeSemaphore(1)
+  const pending = new Set<PendingWrite>()
+  let totals = yield* readTotals(database)
+  let open = false
+  let openBlocks = 0
+  let openBytes = 0
+  /** Tells the timer of a transaction whether it is still its own that is open. */
+  let transaction = 0
+  let failed: Cause.Cause<StoreError> | undefined
+
+  const answerCommitted = Effect.gen(function* () {
+    if (open) return
+    const databaseBytes = yield* database.sizeBytes
+    for (const write of pending) {
+      if (!write.taken) continue
+      pending.delete(write)
+      yield* Deferred.succeed(write.result, write.finish(databaseBytes))
+    }
+  })
+
+  const commit = Effect.gen(function* () {
+    if (!open) return
+    const startedMs = performance.now()
+    yield* writeCoverage(database, coverage.takeChange(), coverage.names())
+    yield* writeTotals(database, totals)
+    yield* database.run("COMMIT")
+    const elapsedMs = performance.now() - startedMs
+    for (const write of pending) {
+      if (openBlocks > 0) write.commitMs += (elapsedMs * write.openBlocks) / openBlocks
+      write.openBlocks = 0
+    }
+    open = false
+    openBlocks = 0
+    openBytes = 0
+    yield* answerCommitted
+  })
+
+  /** Gives up: the file stays as the last commit left it. */
+  const abandon = (cause: Cause.Cause<StoreError>) =>
+    Effect.gen(function* () {
+      failed ??= cause
+      // SQLite may have rolled back by itself.
+      if (open) yield* Effect.ignore(database.run("ROLLBACK"))
+      open = false
+      for (const write of pending) yield* Deferred.failCause(write.result, cause)
+      pending.clear()
+    })
+
+  const exclusively: Commits["exclusively"] = (body) =>
+    permit.withPermits(1)(
+      Effect.suspend(() => (failed === undefined ? body : Effect.failCause(failed))).pipe(
+        Effect.tapErrorCause(abandon),
+        Effect.uninterruptible,
+      ),
+    )
+
+  const begin = Effect.gen(function* () {
+    if (open) return
+    yield* database.run("BEGIN IMMEDIATE")
+    open = true
+    const mine = ++transaction
+    const late = exclusively(Effect.suspend(() => (mine === transaction ? commit : Effect.void)))
+    yield* Effect.sleep(Duration.millis(options.commitAfterMs)).pipe(
+      Effect.zipRight(late),
+      // Whoever waits for the transaction has been told by then.
+      Effect.ignore,
+      Effect.interruptible,
+      Effect.forkIn(scope),
+    )
+  })
+
+  yield* Effect.addFinalizer(() => Effect.ignore(exclusively(commit)))
+  return {
+    pending,
+    exclusively,
+    begin,
+    commit,
+    answerCommitted,
+    whenFull: Effect.suspend(() =>
+      openBlocks >= options.commitBlocks || openBytes >= options.commitBytes ? commit : Effect.void,
+    ),
+    added: (blockBytes, counts) => {
+      openBlocks += 1
+      openBytes += blockBytes
+      totals = plus(totals, counts, 1)
+    },
+    remove: Effect.fnUntraced(function* (from, to) {
+      yield* begin
+      totals = plus(totals, yield* deleteBlocks(database, from, to), -1)
+      coverage.remove(from, to)
+    }),
+  }
+})
+
+const plus = (a: Counts, b: Counts, sign: 1 | -1): Counts => ({
+  transactions: a.transactions + sign * b.transactions,
+  logs: a.logs + sign * b.logs,
+})
+
+/** Holds what is stored against the hashes that are trusted now. */
+const applyTrust = Effect.fnUntraced(function* (
+  database: StoreDatabase,
+  coverage: Coverage,
+  commits: Commits,
+) {
+  const { removed, contradictions } = yield* decide(() => coverage.segments.applyTrust())
+  const [contradiction] = contradictions
+  if (contradiction !== undefined) {
+    const failure = {
+      kind: "trust_contradicted",
+      blockNumber: contradiction.blockNumber,
+      expected: toHex0x(contradiction.expected),
+      actual: toHex0x(contradiction.actual),
+    } as const
+    return yield* new StoreError({ path: database.file, failure })
+  }
+  yield* commits.exclusively(
+    Effect.gen(function* () {
+      yield* commits.begin
+      for (const { from, to } of removed) yield* commits.remove(from, to)
+      yield* commits.commit
+    }),
+  )
+  return removed
+})
+
+/** Lets the segments decide; where they had to ask the database, it may have failed. */
+const decide = <A>(decision: () => A): Effect.Effect<A, StoreError> =>
+  Effect.try({ try: decision, catch: (error) => error }).pipe(
+    Effect.catchAll((error) =>
+      error instanceof StoreError ? Effect.fail(error) : Effect.die(error),
+    ),
+  )
+
+/** The checks of a run as `coverage` spells them. */
+export const checksText = (checks: ReadonlyArray<string>): string => [...checks].sort().join(",")
+
+/** Gives the effect that takes one block in or refuses it. */
+const makeTake = (
+  database: StoreDatabase,
+  coverage: Coverage,
+  commits: Commits,
+  sync: SyncPurpose,
+) => {
+  const checks = checksText(sync.checks)
+  const how = { checks, linked: checksLinks(checks) }
+
+  return Effect.fnUntraced(function* (write: PendingWrite, block: BlockPayload) {
+    const { blockNumber, hash } = block
+    const startedMs = performance.now()
+    const decoded = decode(block, sync)
+    const decodedMs = performance.now()
+    write.rowsMs += decodedMs - startedMs
+    if (decoded === undefined) {
+      const unknown = { expected: undefined, actual: undefined }
+      write.refused.push({ blockNumber, reason: "unreadable", proven: true, ...unknown })
+      return
+    }
+    const { parentHash, rows, counts } = decoded
+    const insertion = yield* decide(() =>
+      coverage.segments.insert({ blockNumber, hash, parentHash }, how),
+    )
+    yield* commits.begin.pipe(Effect.when(() => changesStore(insertion)))
+    if (insertion.outcome !== "stored") {
+      for (const removal of insertion.removed) yield* takeOut(commits, write, removal)
+    }
+    if (insertion.outcome === "refused") {
+      const { reason, proven, expected, actual } = insertion
+      write.refused.push({ blockNumber, reason, proven, expected, actual })
+    } else if (insertion.outcome === "stored") {
+      if (!write.kept.has(blockNumber)) write.kept.set(blockNumber, undefined)
+      write.alreadyStored += 1
+    } else {
+      for (const table of rows) yield* insertRows(database, table)
+      for (const table of sync.tables) coverage.add(table, blockNumber)
+      write.kept.set(blockNumber, counts)
+      write.openBlocks += 1
+      commits.added(payloadBytes(block), counts)
+    }
+    write.insertMs += performance.now() - decodedMs
+  })
+}
+
+const changesStore = (insertion: Insertion): boolean =>
+  insertion.outcome === "accepted" ||
+  (insertion.outcome === "refused" && insertion.removed.length > 0)
+
+/** Takes blocks out: who was not told yet that they are in is told that they are not (W2, W3). */
+const takeOut = Effect.fnUntraced(function* (
+  commits: Commits,
+  write: PendingWrite,
+  { from, to, proven }: Removal,
+) {
+  yield* commits.remove(from, to)
+  let told = BlockRanges.of(from, to)
+  for (const other of commits.pending) {
+    for (const [blockNumber, counts] of other.kept) {
+      if (blockNumber < from || blockNumber > to) continue
+      other.kept.delete(blockNumber)
+      const unknown = { expected: undefined, actual: undefined }
+      other.refused.push({ blockNumber, reason: "displaced", proven, ...unknown })
+      // Where it was there before, the write that brought it may have been told.
+      if (counts !== undefined) told = told.remove(blockNumber, blockNumber)
+    }
+  }
+  for (const [first, last] of told.ranges()) write.removed.push({ from: first, to: last, proven })
+})
+
+interface Decoded {
+  readonly parentHash: Uint8Array
+  readonly rows: ReadonlyArray<TableRows>
+  readonly counts: Counts
+}
+
+/** The rows of a block; undefined when it is none, which only unchecked ones can turn out to be. */
+const decode = (block: BlockPayload, sync: SyncPurpose): Decoded | undefined => {
+  try {
+    const blocks = tableRows("blocks", block)
+    const derived = sync.tables.map((table) => tableRows(table, block))
+    return {
+      parentHash: RlpReader.list(block.header).nextFixed(32),
+      rows: [payloadRows(block), blocks, ...derived],
+      counts: countsOf(blocks),
+    }
+  } catch (error) {
+    if (error instanceof RlpError) return undefined
+    throw error
+  }
+}
