@@ -37,7 +37,8 @@ export const lastCumulativeGas = (list: Uint8Array, form: ReceiptsForm): number 
 
 /** The list in form 69, from form 68. The blooms are dropped unchecked. Source: EIP-7642. */
 export const receipts68To69 = (list: Uint8Array): Uint8Array => {
-  const copy = list.slice()
+  // Not `slice`: a Buffer's gives a view.
+  const copy = new Uint8Array(list)
   return copy.slice(0, flattenReceipts(copy))
 }
 

@@ -223,22 +223,28 @@ const makeScheduler = Effect.gen(function* () {
       }),
     deliveredLate: (block: number) =>
       Effect.sync(() => dispatch({ _tag: "BlockArrivedLate", block })[0]?._tag === "Accept"),
-    failed: (batchId: number, blocks: ReadonlyArray<number>, error: FetchError) =>
-      Effect.sync(() => {
-        const { attempt, lacks, peer } = blame.count(error)
-        const batch = batches.get(batchId)
-        if (batch !== undefined) batch.worst = harsher(batch.worst, peer)
-        for (const block of blocks) {
-          if (peer === "ban") refuted = refuted.add(block, block)
-          dispatch({ _tag: "BlockFailed", batchId, block, attempt, lacks })
-        }
-      }),
+    failed: Effect.fnUntraced(function* (
+      batchId: number,
+      blocks: ReadonlyArray<number>,
+      error: FetchError,
+    ) {
+      const { attempt, lacks, peer } = blame.count(error)
+      const batch = batches.get(batchId)
+      // Before the blocks go back: otherwise another slot of the same peer is given them at once.
+      // A batch that fails in several ways is one failure, the harshest.
+      if (batch !== undefined && harsher(batch.worst, peer) !== batch.worst) {
+        batch.worst = peer
+        pause(batch.peerId, yield* blame.punish(batch.peerId, peer))
+      }
+      for (const block of blocks) {
+        if (peer === "ban") refuted = refuted.add(block, block)
+        dispatch({ _tag: "BlockFailed", batchId, block, attempt, lacks })
+      }
+    }),
     batchEnded: Effect.fnUntraced(function* (batchId: number) {
       const batch = batches.get(batchId)
       batches.delete(batchId)
-      if (batch !== undefined && batch.worst !== "none") {
-        pause(batch.peerId, yield* blame.punish(batch.peerId, batch.worst))
-      } else if (batch !== undefined && batch.delivered > 0) {
+      if (batch?.worst === "none" && batch.delivered > 0) {
         yield* reputation.succeeded(batch.peerId)
       }
       dispatch({ _tag: "BatchEnded", batchId })

@@ -106,7 +106,11 @@ describe("checkBlock", () => {
         fc.nat(),
         (changes, some, form, cut) => {
           const block = goodBlock(form)
-          const bytes = [block.header.slice(), block.body.slice(), block.receipts.slice()]
+          const bytes = [
+            new Uint8Array(block.header),
+            new Uint8Array(block.body),
+            new Uint8Array(block.receipts),
+          ]
           for (const [part, at, byte] of changes) bytes[part]![at % bytes[part]!.length] = byte
           const receipts = bytes[2]!.subarray(0, cut % 3 === 0 ? cut % bytes[2]!.length : undefined)
           const outcome = checkBlock(
@@ -272,7 +276,6 @@ describe("checkBlock", () => {
 
     it("a log dropped, doubled, or altered in address, topic or data", () => {
       const block = goodBlock(69)
-      const lastByte = (item: Uint8Array) => flipped(item, item.length - 1)
       const changes = [
         (logs: Array<Uint8Array>) => logs.slice(0, -1),
         (logs: Array<Uint8Array>) => [...logs, logs[0]!],
@@ -330,6 +333,8 @@ describe("checkBlock", () => {
     })
   })
 })
+
+const lastByte = (item: Uint8Array): Uint8Array => flipped(item, item.length - 1)
 
 /** The payload of a byte string item. */
 const payloadOf = (item: Uint8Array): Uint8Array => {

@@ -55,7 +55,8 @@ export const withItem = (
 
 /** A copy of `bytes` with the byte at `at` exclusively ored with `mask`. */
 export const flipped = (bytes: Uint8Array, at: number, mask = 1): Uint8Array => {
-  const copy = bytes.slice()
+  // Not `slice`: a Buffer's gives a view.
+  const copy = new Uint8Array(bytes)
   copy[at]! ^= mask
   return copy
 }

@@ -21,6 +21,13 @@ export interface FakePeerOptions {
   readonly range?: ServedRange
   /** Number of requests that it lets time out before it answers any. */
   readonly silentFor?: number
+  /** The kinds of request that the latency is for; all when not given. */
+  readonly lateKinds?: ReadonlyArray<"headers" | "receipts" | "bodies">
+  /** Changes what an honest peer would answer. */
+  readonly alter?: (
+    request: EthRequest,
+    items: ReadonlyArray<Uint8Array>,
+  ) => ReadonlyArray<Uint8Array>
 }
 
 export interface FakePeer {
@@ -52,7 +59,10 @@ export const fakePeer = (options: FakePeerOptions): FakePeer => {
       nth += 1
       open += 1
       most = Math.max(most, open)
-      const honest = answerItems(served, ethVersion, request)
+      const waitMs = (options.lateKinds?.includes(what) ?? true) ? latencyMs : 1
+      const whole = answerItems(served, ethVersion, request)
+      const { alter } = options
+      const honest = alter === undefined ? whole : { ...whole, items: alter(request, whole.items) }
       const reaction = react(fault, request, nth, honest, (hash) => served.numberOf(toHex(hash)))
       const timeout = Effect.sleep(Duration.millis(timeoutMs)).pipe(
         Effect.zipRight(Effect.fail(new Timeout({ peerId, what, afterMs: timeoutMs }))),
@@ -65,7 +75,7 @@ export const fakePeer = (options: FakePeerOptions): FakePeer => {
           ? timeout
           : reaction._tag === "Answer"
             ? Effect.as(
-                Effect.sleep(Duration.millis(latencyMs + reaction.extraDelayMs)),
+                Effect.sleep(Duration.millis(waitMs + reaction.extraDelayMs)),
                 reaction.answer,
               )
             : Effect.fail(new Malformed({ peerId, what, reason: reaction._tag }))
@@ -74,7 +84,7 @@ export const fakePeer = (options: FakePeerOptions): FakePeer => {
           items: [...items],
           lastBlockIncomplete,
           bytes: items.reduce((sum, item) => sum + item.length, 0),
-          elapsedMs: latencyMs,
+          elapsedMs: waitMs,
         })),
         Effect.ensuring(
           Effect.sync(() => {

@@ -300,6 +300,31 @@ describe("Segments", () => {
     assert.deepEqual(stored.shape(), ["1-8"])
   })
 
+  it("sends back the stored child of a block when neither is anchored", () => {
+    const stored = new Stored()
+    for (const n of range(5, 9)) stored.insert(blockOf(1, n))
+    const result = stored.insert(blockOf(0, 4))
+    assert.deepInclude(result, { outcome: "refused", reason: "child", proven: false })
+    assert.deepEqual(stored.shape(), ["6-9"])
+  })
+
+  it("blames nobody for what goes only because it is suspected", () => {
+    const stored = new Stored([13])
+    for (const n of range(0, 10)) stored.insert(blockOf(0, n))
+    for (const n of [11, 12]) stored.insert(blockOf(1, n, 11))
+    const removed = [13, 12].map((n) => stored.insert(blockOf(0, n)))
+    assert.deepEqual(removed, [
+      { outcome: "accepted", removed: [{ from: 12, to: 12, proven: true }] },
+      {
+        outcome: "accepted",
+        removed: [
+          { from: 11, to: 11, proven: true },
+          { from: 10, to: 10, proven: false },
+        ],
+      },
+    ])
+  })
+
   it("removes all that descends from a block that a trusted hash shows to be wrong", () => {
     const stored = new Stored([4])
     for (const n of range(5, 9)) stored.insert(blockOf(1, n))
@@ -344,6 +369,14 @@ describe("Segments", () => {
       assert.deepEqual(removed, [{ from: 6, to: 9, proven: true }])
       again.drop(removed)
       checkInvariants(again)
+    })
+
+    it("anchors nothing whose links were not compared", () => {
+      const stored = new Stored()
+      for (const n of range(1, 9)) stored.insert(blockOf(0, n), UNLINKED)
+      const again = reopened(stored, [6])
+      assert.deepEqual(again.segments.applyTrust(), { removed: [], contradictions: [] })
+      assert.deepEqual(again.shape(), ["1-9"])
     })
 
     it("tells of two trusted hashes that cannot both be right", () => {
