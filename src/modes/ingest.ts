@@ -159,7 +159,9 @@ const ingest = Effect.fnUntraced(function* (options: IngestOptions, directory: s
     { stored: yield* store.status, counters: ingestStats, checks: [...options.verify] },
   )
   const file = path.join(directory, DATABASE_FILE)
-  yield* terminal.data(options.json ? JSON.stringify(summary) : ingestText(summary, file))
+  yield* terminal.data(
+    options.json ? JSON.stringify(summary) : ingestText(summary, file, options.tables),
+  )
   return end.code
 })
 

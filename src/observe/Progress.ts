@@ -2,8 +2,9 @@
  * Shows how a run goes: on a terminal a live line several times a second, elsewhere a line every
  * ten seconds.
  */
-import { Clock, Duration, Effect } from "effect"
+import { Clock, Duration, Effect, Option } from "effect"
 import { Scheduler } from "../scheduler/Scheduler.ts"
+import { IngestStats } from "./IngestStats.ts"
 import { progressLine } from "./progressLine.ts"
 import { Stats } from "./Stats.ts"
 import { Terminal } from "./Terminal.ts"
@@ -25,6 +26,7 @@ export const reportProgress: Effect.Effect<never, never, Scheduler | Stats | Ter
     const scheduler = yield* Scheduler
     const stats = yield* Stats
     const terminal = yield* Terminal
+    const ingest = Option.getOrUndefined(yield* Effect.serviceOption(IngestStats))
     const everyMs = terminal.interactive ? LIVE_EVERY_MS : PLAIN_EVERY_MS
     const sample = Effect.map(Clock.currentTimeMillis, (atMs): Sample => ({
       atMs,
@@ -53,6 +55,7 @@ export const reportProgress: Effect.Effect<never, never, Scheduler | Stats | Ter
         peersKnown: stats.peers.size,
         latency: (receipts.count > 0 ? receipts : headers).percentiles(),
         requeued: stats.requeued,
+        kept: ingest,
       })
     })
 

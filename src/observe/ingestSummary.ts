@@ -70,8 +70,19 @@ export const summarizeIngest = (
   }
 }
 
-/** The summary for people, some lines; `file` is the database. */
-export const ingestText = (summary: IngestSummary, file: string): string => {
+/** Two queries to begin with, for the sqlite3 shell, where the tables that they need are there. */
+const examples = (file: string): ReadonlyArray<string> => [
+  "try:",
+  `  sqlite3 ${file} "SELECT address, count(*) AS logs FROM logs_hex GROUP BY address ORDER BY logs DESC LIMIT 5"`,
+  `  sqlite3 ${file} "SELECT block_number, transaction_hash, to_address, gas_used FROM transactions_hex ORDER BY gas_used DESC LIMIT 5"`,
+]
+
+/** The summary for people, some lines; `file` is the database, `tables` what is kept in rows. */
+export const ingestText = (
+  summary: IngestSummary,
+  file: string,
+  tables: ReadonlyArray<string>,
+): string => {
   const { range, totals, performance, stored, verified, peers, retries } = summary
   const lines = [
     `${summary.complete ? "complete" : "incomplete"}: blocks ${range.start_block} to ${range.end_block ?? "?"} of ${summary.network}`,
@@ -88,5 +99,6 @@ export const ingestText = (summary: IngestSummary, file: string): string => {
     const stages = Object.entries(summary.stages).map(([name, ms]) => `${name} ${ms} ms`)
     lines.push(`stages: ${stages.join(", ")}`)
   }
+  if (tables.includes("logs") && tables.includes("transactions")) lines.push(...examples(file))
   return lines.join("\n")
 }

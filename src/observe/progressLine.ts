@@ -19,15 +19,18 @@ export interface ProgressReading {
   /** Of receipts requests so far, in milliseconds; of headers where there were no others. */
   readonly latency: Percentiles
   readonly requeued: number
+  /** Of an ingest: blocks that passed their checks, and that are committed, in this run. */
+  readonly kept: { readonly checked: number; readonly written: number } | undefined
 }
 
 /** One line, without a line end. */
 export const progressLine = (reading: ProgressReading): string => {
-  const { done, total, blocksPerSec, latency } = reading
+  const { done, total, blocksPerSec, latency, kept } = reading
   const percent = total === 0 ? 100 : Math.floor((done / total) * 100)
   const etaSec = blocksPerSec > 0 ? (total - done) / blocksPerSec : undefined
   return [
     `${done}/${total} blocks (${percent}%)`,
+    ...(kept === undefined ? [] : [`${kept.checked} checked, ${kept.written} written`]),
     `${reading.inFlight} in flight, ${reading.queued} queued`,
     `${blocksPerSec.toFixed(blocksPerSec < 10 ? 1 : 0)} blocks/s, ${reading.mibPerSec.toFixed(1)} MiB/s`,
     `peers ${reading.peersActive}/${reading.peersKnown}`,

@@ -4,11 +4,14 @@
  */
 import { Context, Layer, Stream } from "effect"
 import type { Enode } from "../chain/enode.ts"
+import type { ForkId } from "../chain/forkId.ts"
 
 /** A node that may be worth a dial, and who named it. */
 export interface Candidate {
   readonly enode: Enode
-  readonly source: "static"
+  readonly source: "static" | "cache" | "dns" | "discv4"
+  /** From the `eth` entry of its node record, where it was seen and fits our chain. */
+  readonly forkId?: ForkId
 }
 
 /** See the module. */
