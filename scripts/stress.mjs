@@ -1,14 +1,17 @@
 /**
  * `npm run stress`: what takes too long for every run of the tests. Bounded by its own counts.
  *
- *     node scripts/stress.mjs [--kills N]
+ *     node scripts/stress.mjs [--only kills|memory] [--kills N] [--memory-blocks N]
  *
  * kills: an ingest from faulty peers is killed (SIGKILL) at random instants and started again, N
  * times; at the end the store must be complete, verify clean, and no committed block have been
  * asked for again.
+ *
+ * memory: a chain twenty times as long must leave as much alive (within 25 %), and stay under 512
+ * MiB.
  */
 import { spawn } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import os from "node:os"
 import path from "node:path"
 import { createInterface } from "node:readline"
@@ -20,8 +23,11 @@ const argument = (name, fallback) => {
   return at < 0 ? fallback : Number(process.argv[at + 1])
 }
 
-const start = (args, stdio = ["ignore", "pipe", "pipe", "ipc"]) => {
-  const child = spawn(process.execPath, [program, ...args], { stdio })
+const start = (args, { flags = [], env = {} } = {}) => {
+  const child = spawn(process.execPath, [...flags, program, ...args], {
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+    env: { ...process.env, ...env },
+  })
   const ended = new Promise((resolve) => {
     let stdout = ""
     let stderr = ""
@@ -74,7 +80,7 @@ const kills = async (count) => {
     let early = 0
     for (let kill = 1; kill <= count; kill++) {
       const { child, ended } = start(sync)
-      await Promise.race([sleep(400 + Math.random() * 1_200), ended])
+      await Promise.race([sleep(1_200 + Math.random() * 2_500), ended])
       child.kill("SIGKILL")
       const { code } = await ended
       if (code !== null) early += 1
@@ -98,4 +104,59 @@ const kills = async (count) => {
   }
 }
 
-console.log(JSON.stringify({ stress: "kills", ...(await kills(argument("kills", 30))) }))
+/** Ingests blocks 1 to `blocks` of mainnet's shape once; gives the figures of the run's memory. */
+const memoryOf = async (devnet, blocks) => {
+  const directory = mkdtempSync(path.join(os.tmpdir(), "annals-memory-"))
+  const file = path.join(directory, "memory.json")
+  try {
+    const { code, stderr } = await start(
+      [
+        "sync",
+        "--network=devnet",
+        `--data-dir=${path.join(directory, "store")}`,
+        "--start-block=1",
+        `--end-block=${blocks}`,
+        ...devnet.enodes.map((enode) => `--peer=${enode}`),
+      ],
+      {
+        flags: ["--expose-gc", `--import=${new URL("sampleMemory.mjs", import.meta.url)}`],
+        env: { ANNALS_MEMORY_FILE: file },
+      },
+    ).ended
+    check(code === 0, `the ingest of ${blocks} blocks ended with ${code}: ${stderr}`)
+    return JSON.parse(readFileSync(file, "utf8"))
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+const memory = async (blocks) => {
+  const devnet = await startDevnet(6, [
+    `--generate=${blocks * 20}`,
+    "--shape=mainnet",
+    "--bandwidth-mbit=50",
+  ])
+  try {
+    const short = await memoryOf(devnet, blocks)
+    const long = await memoryOf(devnet, blocks * 20)
+    const ratio = long.live_mib / short.live_mib
+    check(ratio < 1.25, `live bytes grew: ${JSON.stringify({ short, long })}`)
+    check(long.peak_rss_mib < 512, `the process grew to ${long.peak_rss_mib} MiB`)
+    return { blocks: [blocks, blocks * 20], short, long, ratio }
+  } finally {
+    devnet.child.kill("SIGTERM")
+  }
+}
+
+const only = process.argv.includes("--only")
+  ? process.argv[process.argv.indexOf("--only") + 1]
+  : undefined
+const tests = {
+  kills: async () => kills(argument("kills", 30)),
+  memory: async () => memory(argument("memory-blocks", 100)),
+}
+for (const [name, test] of Object.entries(tests)) {
+  if (only === undefined || only === name) {
+    console.log(JSON.stringify({ stress: name, ...(await test()) }))
+  }
+}

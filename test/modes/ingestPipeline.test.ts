@@ -35,11 +35,14 @@ interface RunOptions {
   readonly work?: BlockRanges
   readonly trusted?: ReadonlyArray<TrustedHash>
   readonly settings?: Partial<SettingsShape>
+  /** How long every write takes, on the test's clock. */
+  readonly writeMs?: number
 }
 
 /** Ingests into a fresh store with all tables; gives what came of it. */
-const ingest = ({ peers, work = BlockRanges.of(0, 120), trusted = [], settings }: RunOptions) =>
+const ingest = (options: RunOptions) =>
   Effect.gen(function* () {
+    const { peers, work = BlockRanges.of(0, 120), trusted = [], settings, writeMs = 0 } = options
     const directory = mkdtempSync(path.join(os.tmpdir(), "annals-pipeline-"))
     yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(directory, { recursive: true })))
     const chain = generatedChainSpec()
@@ -56,6 +59,15 @@ const ingest = ({ peers, work = BlockRanges.of(0, 120), trusted = [], settings }
       },
       ...commitDefaults,
     })
+    const slowed = Layer.effect(
+      Store,
+      Effect.map(Store, (shape) => ({
+        ...shape,
+        write: (...written: Parameters<typeof shape.write>) =>
+          Effect.delay(shape.write(...written), Duration.millis(writeMs)),
+      })),
+    ).pipe(Layer.provide(store))
+    let leastFree = Infinity
     const program = Effect.gen(function* () {
       const scheduler = yield* Scheduler
       const writer = yield* Writer
@@ -63,6 +75,9 @@ const ingest = ({ peers, work = BlockRanges.of(0, 120), trusted = [], settings }
       const stats = yield* Stats
       const { status, verify } = yield* Store
       const free = gate.free()
+      yield* Effect.sync(() => {
+        leastFree = Math.min(leastFree, gate.free())
+      }).pipe(Effect.zipRight(Effect.sleep(Duration.millis(20))), Effect.forever, Effect.fork)
       const [, failed] = yield* Effect.all([writer.run, scheduler.finished], {
         concurrency: "unbounded",
       })
@@ -73,6 +88,7 @@ const ingest = ({ peers, work = BlockRanges.of(0, 120), trusted = [], settings }
         banned: banned.map((peer) => peer.client).sort(),
         refuted: (yield* scheduler.refuted).count,
         heldBytes: free - gate.free(),
+        mostHeldBytes: free - leastFree,
         retries: stats.requeued,
         succeeded: stats.blocksSucceeded,
         status: yield* status,
@@ -99,7 +115,7 @@ const ingest = ({ peers, work = BlockRanges.of(0, 120), trusted = [], settings }
           Layer.provideMerge(Blame.layer),
           Layer.provideMerge(ByteGate.layer),
           Layer.provideMerge(WorkList.layer(work)),
-          Layer.provideMerge(store),
+          Layer.provideMerge(writeMs > 0 ? slowed : store),
           Layer.provideMerge(surroundings),
         ),
       ),
@@ -277,6 +293,20 @@ describe("an ingest in memory", () => {
       assert.strictEqual(end.status.anchored, 121)
       assert.strictEqual(end.succeeded, 121)
       assert.deepStrictEqual(end.damage, [])
+    }),
+  )
+
+  it.scoped("slows its requests to a slow store instead of holding more", () =>
+    Effect.gen(function* () {
+      const peers = ["a", "b", "c"].map((name) => fakePeer({ name, served, latencyMs: 5 }))
+      const settings = { receiptsAnswerBytes: 100_000, bytesInFlight: 400_000, maxPeers: 3 }
+      const end = yield* ingest({ peers, settings, writeMs: 3_000 })
+      assert.deepStrictEqual(end.failed, [])
+      assert.strictEqual(end.status.blocks, 121)
+      // The budget, the room for headers, and what one answer may be above its guess.
+      assert.isAtMost(end.mostHeldBytes, 400_000 + 3 * 2 * 32 * 700 + 200_000)
+      assert.isAtLeast(end.mostHeldBytes, 200_000)
+      assert.strictEqual(end.heldBytes, 0)
     }),
   )
 
