@@ -1,6 +1,6 @@
 /** Bytes as hexadecimal text and back. */
 
-const HEX = /^(0x)?([0-9a-fA-F]{2})*$/
+const HEX = /^(0x)?[0-9a-fA-F]*$/
 
 /** Lower-case hex of `bytes`, without 0x. */
 export const toHex = (bytes: Uint8Array): string =>
@@ -11,7 +11,9 @@ export const toHex0x = (bytes: Uint8Array): string => `0x${toHex(bytes)}`
 
 /** The bytes of a hex text, with or without 0x; undefined when it is none. */
 export const parseHex = (text: string): Uint8Array | undefined =>
-  HEX.test(text) ? Uint8Array.from(Buffer.from(text.replace(/^0x/, ""), "hex")) : undefined
+  text.length % 2 === 0 && HEX.test(text)
+    ? Uint8Array.from(Buffer.from(text.replace(/^0x/, ""), "hex"))
+    : undefined
 
 /** The bytes of a hex text that is known to be one (a constant in the source). */
 export const fromHex = (text: string): Uint8Array => {

@@ -36,6 +36,7 @@ import { Store } from "../write/Store.ts"
 import { commitDefaults, DATABASE_FILE, type OpenOptions } from "../write/storeProtocol.ts"
 import { layerStoreWriter } from "../write/StoreWriter.ts"
 import { Writer } from "../write/Writer.ts"
+import { tuneMemory } from "../wire/tuneMemory.ts"
 import { clientId } from "./clientId.ts"
 import { elapsedSince, gatherPeers, tellNoPeers } from "./gatherPeers.ts"
 import { chooseNetwork, headOf, networkLayer, networkSettings } from "./network.ts"
@@ -53,6 +54,7 @@ export const runIngest = (
 ): Effect.Effect<ExitCode, UsageError, Stop | Terminal> =>
   Effect.scoped(
     Effect.gen(function* () {
+      tuneMemory()
       const { chain, peers } = yield* chooseNetwork(options)
       const trusted = yield* trustedHashes(chain, options.trustedHashes)
       const directory = yield* dataDirectory(options)

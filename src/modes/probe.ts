@@ -25,6 +25,7 @@ import { Scheduler } from "../scheduler/Scheduler.ts"
 import { WorkList } from "../scheduler/WorkList.ts"
 import { Settings } from "../Settings.ts"
 import { Writer } from "../write/Writer.ts"
+import { tuneMemory } from "../wire/tuneMemory.ts"
 import { clientId } from "./clientId.ts"
 import { elapsedSince, gatherPeers, tellNoPeers } from "./gatherPeers.ts"
 import { chooseNetwork, headOf, networkLayer, networkSettings } from "./network.ts"
@@ -37,6 +38,7 @@ export const runProbe = (
 ): Effect.Effect<ExitCode, UsageError, Stop | Terminal> =>
   Effect.scoped(
     Effect.gen(function* () {
+      tuneMemory()
       const { chain, peers } = yield* chooseNetwork(options)
       const { receiptsPerRequest } = options
       const surroundings = Layer.mergeAll(
