@@ -11,7 +11,8 @@
 import { EMPTY_TRIE_ROOT, type Header, readHeader } from "../domain/header.ts"
 import { equalBytes, toHex, toHex0x } from "../domain/hex.ts"
 import { keccak256 } from "../domain/keccak.ts"
-import { countReceipts, receipts68To69 } from "../domain/receipts.ts"
+import { countReceipts } from "../domain/receiptList.ts"
+import { receipts68To69 } from "../domain/receipts.ts"
 import { RlpError, RlpReader } from "../domain/rlp.ts"
 
 /** A file that cannot be read or holds no chain that could be served; its giver is to blame. */

@@ -1,7 +1,7 @@
 /**
  * The one record that fetch emits in every mode. What is done with it is the Processor's business.
  */
-import type { ReceiptsForm } from "./receipts.ts"
+import type { ReceiptsForm } from "./receiptList.ts"
 
 /** A block as its peers sent it; nothing of it is checked against its roots yet. */
 export interface FetchedBlock {

@@ -12,7 +12,8 @@
  */
 import { BLOOM_BYTES, type BloomBatch, bloomBatch } from "./bloom.ts"
 import { LogCursor, TOPIC_STRIDE } from "./logs.ts"
-import { BLOOM_PREFIX, countReceipts, ReceiptCursor, type ReceiptsForm } from "./receipts.ts"
+import { countReceipts, ReceiptCursor, type ReceiptsForm } from "./receiptList.ts"
+import { BLOOM_PREFIX } from "./receipts.ts"
 import { prefixBytes, RlpError, RlpReader, writePrefix } from "./rlp.ts"
 import { MAX_TRIE_VALUES, type OrderedTrie, orderedTrie } from "./trieRoot.ts"
 

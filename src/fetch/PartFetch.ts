@@ -6,7 +6,7 @@
  * read an answer; what an answer means is the same for all.
  */
 import { Effect, type Fiber } from "effect"
-import type { ReceiptsForm } from "../domain/receipts.ts"
+import type { ReceiptsForm } from "../domain/receiptList.ts"
 import type { Assignment } from "../scheduler/Scheduler.ts"
 import type { RequestError } from "../wire/WireError.ts"
 import { ByteGate } from "./ByteGate.ts"

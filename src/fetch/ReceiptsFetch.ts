@@ -4,7 +4,7 @@
  * continued until the block is whole (EIP-7975).
  */
 import { Effect } from "effect"
-import { countReceipts, lastCumulativeGas, type ReceiptsForm } from "../domain/receipts.ts"
+import { countReceipts, lastCumulativeGas, type ReceiptsForm } from "../domain/receiptList.ts"
 import { encodeList, RlpReader } from "../domain/rlp.ts"
 import { Settings } from "../Settings.ts"
 import { Malformed } from "../wire/WireError.ts"

@@ -7,7 +7,7 @@
  */
 import { Context, Effect, Layer, Mailbox, Stream } from "effect"
 import type { FetchedBlock } from "../domain/fetchedBlock.ts"
-import { countReceipts } from "../domain/receipts.ts"
+import { countReceipts } from "../domain/receiptList.ts"
 import { ByteGate } from "../fetch/ByteGate.ts"
 import { Fetcher } from "../fetch/Fetcher.ts"
 import { Scheduler } from "../scheduler/Scheduler.ts"

@@ -14,7 +14,7 @@
  * never longer than form 68. A pack is made and read by this program only: a buffer that is none
  * is a bug, not a peer's fault.
  */
-import { flattenReceipts, type ReceiptsForm } from "../domain/receipts.ts"
+import { flattenReceipts, type ReceiptsForm } from "../domain/receiptList.ts"
 import type { UncheckedBlock } from "./checkBlock.ts"
 
 /** A block as a pack has it. */

@@ -19,7 +19,7 @@ import { type BodyParts, openBody, readWithdrawal, stepTransaction } from "../do
 import { EMPTY_OMMERS_HASH, type Header, readHeader } from "../domain/header.ts"
 import { equalBytes, toHex0x } from "../domain/hex.ts"
 import { keccak256 } from "../domain/keccak.ts"
-import type { ReceiptsForm } from "../domain/receipts.ts"
+import type { ReceiptsForm } from "../domain/receiptList.ts"
 import { digestReceipts, type ReceiptsDigest } from "../domain/receiptsDigest.ts"
 import { encodeList, RlpError, type RlpReader } from "../domain/rlp.ts"
 import { orderedTrie, orderedTrieRoot } from "../domain/trieRoot.ts"

@@ -38,7 +38,7 @@ export class Senders {
     for (const [peerId, blocks] of this.#byPeer) {
       const asked = and(blocks, between(from, to))
       let sent = BlockRanges.empty
-      for (let block = asked.next(from); block !== undefined; ) {
+      for (let block = asked.next(from); block !== undefined;) {
         const last = asked.runEnd(block)
         sent = sent.add(block, last)
         block = asked.next(last + 1)

@@ -11,9 +11,9 @@ import type { ServedChain } from "../../src/devnet/servedChain.ts"
 import { EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT, readHeader } from "../../src/domain/header.ts"
 import { toHex } from "../../src/domain/hex.ts"
 import { keccak256 } from "../../src/domain/keccak.ts"
+import { lastCumulativeGas } from "../../src/domain/receiptList.ts"
 import {
   carriedBloom,
-  lastCumulativeGas,
   receipts69To68,
   receiptsBloom,
   receiptsRoot,

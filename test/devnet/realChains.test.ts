@@ -5,10 +5,9 @@ import type { ServedChain } from "../../src/devnet/servedChain.ts"
 import { readHeader } from "../../src/domain/header.ts"
 import { toHex } from "../../src/domain/hex.ts"
 import { keccak256 } from "../../src/domain/keccak.ts"
+import { countReceipts, lastCumulativeGas } from "../../src/domain/receiptList.ts"
 import {
   carriedBloom,
-  countReceipts,
-  lastCumulativeGas,
   receipts69To68,
   receiptsBloom,
   receiptsRoot,

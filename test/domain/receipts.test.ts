@@ -3,11 +3,10 @@ import { FastCheck as fc } from "effect"
 import { assert, describe, it } from "vitest"
 import { addToBloom, BLOOM_BYTES, orBloom } from "../../src/domain/bloom.ts"
 import { EMPTY_TRIE_ROOT } from "../../src/domain/header.ts"
+import { countReceipts, lastCumulativeGas } from "../../src/domain/receiptList.ts"
 import {
   carriedBloom,
   consensusReceipts,
-  countReceipts,
-  lastCumulativeGas,
   receipts68To69,
   receipts69To68,
   receiptsBloom,

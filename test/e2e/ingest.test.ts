@@ -49,17 +49,16 @@ const verify = async (directory: string): Promise<void> => {
 }
 
 /** The unbroken pieces of a chain file, from block 1 on. */
-const piecesOf = (file: string): ReadonlyArray<readonly [number, number]> =>
-  [
-    ...BlockRanges.fromRanges(
-      readChainFile(file).map(({ header }) => {
-        const { number } = readHeader(header)
-        return [number, number] as const
-      }),
-    )
-      .remove(0, 0)
-      .ranges(),
-  ]
+const piecesOf = (file: string): ReadonlyArray<readonly [number, number]> => [
+  ...BlockRanges.fromRanges(
+    readChainFile(file).map(({ header }) => {
+      const { number } = readHeader(header)
+      return [number, number] as const
+    }),
+  )
+    .remove(0, 0)
+    .ranges(),
+]
 
 const real = [
   { network: "mainnet", file: "era1/mainnet-00000-5ec1ffb8.era1" },
@@ -106,11 +105,7 @@ describe("an ingest of a generated chain", () => {
     const directory = newStore()
     await withDevnet(3, ["--generate=300", "--shape=light"], async (devnet) => {
       const network = "--network=devnet"
-      const first = await sync(devnet, directory, [
-        network,
-        "--start-block=100",
-        "--end-block=150",
-      ])
+      const first = await sync(devnet, directory, [network, "--start-block=100", "--end-block=150"])
       assert.strictEqual(first.code, 0)
       const second = await sync(devnet, directory, [network, "--end-block=300"])
       assert.strictEqual(second.code, 0)

@@ -101,20 +101,23 @@ describe("CheckPool in threads", () => {
     }).pipe(Effect.provide(CheckPool.layerThreads(2))),
   )
 
-  it.live("drops what nobody waits for any more, and goes on", () =>
+  it.live("gives a thread two packs at a time, and drops what nobody waits for any more", () =>
     Effect.gen(function* () {
       const pool = yield* CheckPool
-      // Two at the thread, the rest in the queue: both are interrupted.
-      const abandoned = yield* Effect.forEach(Array.from({ length: 20 }), () =>
-        Effect.fork(pool.check(packBlocks([goodBlock(69)]), ALL_CHECKS)),
+      const packs = Array.from({ length: 20 }, () => packBlocks([goodBlock(69)]))
+      const givenAway = () => packs.filter(({ byteLength }) => byteLength === 0).length
+      const abandoned = yield* Effect.forEach(packs, (pack) =>
+        Effect.fork(pool.check(pack, ALL_CHECKS)),
       )
       yield* Effect.yieldNow()
+      assert.strictEqual(givenAway(), 2)
       yield* Fiber.interruptAll(abandoned)
       const { results } = yield* pool.check(packBlocks([goodBlock(68)]), ALL_CHECKS)
       assert.deepEqual(
         results.map(({ _tag }) => _tag),
         ["Passed"],
       )
+      assert.strictEqual(givenAway(), 2)
     }).pipe(Effect.provide(CheckPool.layerThreads(1))),
   )
 

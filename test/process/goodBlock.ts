@@ -4,7 +4,7 @@
 import { generateChain } from "../../src/devnet/generatedChain.ts"
 import type { ServedChain } from "../../src/devnet/servedChain.ts"
 import { keccak256 } from "../../src/domain/keccak.ts"
-import type { ReceiptsForm } from "../../src/domain/receipts.ts"
+import type { ReceiptsForm } from "../../src/domain/receiptList.ts"
 import { encodeList, RlpReader } from "../../src/domain/rlp.ts"
 import type { Check, UncheckedBlock } from "../../src/process/checkBlock.ts"
 
