@@ -22,6 +22,8 @@ export interface FetchedBlock {
   readonly ethVersion: number
   /** From the request of its batch's headers to the block being whole. */
   readonly fetchMs: number
+  /** When it was whole, on the run's clock. */
+  readonly wholeAtMs: number
   /** What it holds of the budget of bytes; given back by the last stage. */
   readonly heldBytes: number
 }

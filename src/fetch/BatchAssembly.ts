@@ -81,6 +81,7 @@ export const makeAssembler = Effect.fnUntraced(function* (
         peerId: peer.peerId,
         ethVersion: peer.ethVersion,
         fetchMs: nowMs - startedMs,
+        wholeAtMs: nowMs,
         heldBytes: draft.heldBytes,
       })
     })

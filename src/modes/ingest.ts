@@ -131,6 +131,8 @@ interface IngestEnd {
   readonly complete: boolean
   readonly endBlock: number | undefined
   readonly startedMs: number
+  /** Processor time of the process when work began. */
+  readonly cpuAtStartMs: number
   readonly failed: BlockRanges
 }
 
@@ -141,7 +143,6 @@ const ingest = Effect.fnUntraced(function* (options: IngestOptions, directory: s
   const ingestStats = yield* IngestStats
   const usage = yield* ProcessUsage
   const chain = yield* Chain
-  const cpuAtStartMs = usage.cpuMs()
   const end = yield* ingestRange(options)
   yield* fillTables(options, end)
   const summary = summarizeIngest(
@@ -153,7 +154,7 @@ const ingest = Effect.fnUntraced(function* (options: IngestOptions, directory: s
       endBlock: end.endBlock,
       complete: end.complete,
       elapsedMs: yield* elapsedSince(end.startedMs),
-      cpuMs: usage.cpuMs() - cpuAtStartMs,
+      cpuMs: usage.cpuMs() - end.cpuAtStartMs,
       maxRssMib: usage.maxRssMib(),
       receiptsPerRequest: options.receiptsPerRequest ?? MOST_BLOCKS_PER_REQUEST,
       failedBlocks: [...end.failed.ranges()],
@@ -174,12 +175,14 @@ const ingestRange = Effect.fnUntraced(function* (options: IngestOptions) {
   const stop = yield* Stop
   const terminal = yield* Terminal
   const stored = BlockRanges.fromRanges(opened.covered["payloads"] ?? [])
-  const startedMs = yield* Clock.currentTimeMillis
+  const usage = yield* ProcessUsage
+  const beganMs = yield* Clock.currentTimeMillis
   const ended = (code: ExitCode, fields: Partial<IngestEnd> = {}): IngestEnd => ({
     code,
     complete: code === ExitCode.complete,
     endBlock: options.endBlock,
-    startedMs,
+    startedMs: beganMs,
+    cpuAtStartMs: usage.cpuMs(),
     failed: BlockRanges.empty,
     ...fields,
   })
@@ -205,8 +208,12 @@ const ingestRange = Effect.fnUntraced(function* (options: IngestOptions) {
   }
   const work = BlockRanges.of(startBlock, last).subtract(stored)
   yield* tellWork(work, stored.count, opened.databaseBytes)
+  const startedMs = yield* Clock.currentTimeMillis
+  const cpuAtStartMs = usage.cpuMs()
   return yield* fetchWork(work).pipe(
-    Effect.map(({ code, failed }) => ended(code, { failed, endBlock: last })),
+    Effect.map(({ code, failed }) =>
+      ended(code, { failed, endBlock: last, startedMs, cpuAtStartMs }),
+    ),
     Effect.provide(Layer.provide(ingestStages(options), WorkList.layer(work))),
   )
 })

@@ -5,8 +5,15 @@
 import { Context, Layer } from "effect"
 import type { WriteResult } from "../write/storeProtocol.ts"
 
-/** Time of a stage, in milliseconds; thread time where the stage has a thread of its own. */
-export type StageName = "check" | "rows" | "insert" | "commit" | "pack" | "fetch"
+/**
+ * What the time of a block goes into, in milliseconds summed over all blocks:
+ * - `fetch`: from its batch's first request to having it whole (waiting for peers, mostly);
+ * - `queue`: from there to the checking stage's hands;
+ * - `pack`: copying it into a pack, on the main thread;
+ * - `check`: hashing, roots and blooms, processor time of the checking threads;
+ * - `rows`, `insert`, `commit`: decoding, binding and committing, in the store's thread.
+ */
+export type StageName = "fetch" | "queue" | "pack" | "check" | "rows" | "insert" | "commit"
 
 /** Counts of one ingest. */
 export class IngestCounters {
@@ -22,6 +29,7 @@ export class IngestCounters {
   databaseBytes = 0
   readonly stagesMs: Record<StageName, number> = {
     fetch: 0,
+    queue: 0,
     pack: 0,
     check: 0,
     rows: 0,

@@ -3,6 +3,7 @@
  * summary. No clock: durations come from those who measured them.
  */
 import { Histogram } from "./histogram.ts"
+import { NetworkCounters } from "./networkCounters.ts"
 
 /** What is asked of peers. */
 export type RequestKind = "headers" | "bodies" | "receipts"
@@ -48,8 +49,7 @@ export class Counters {
   requeued = 0
   escalated = 0
   recovered = 0
-  /** Sessions opened so far, rejoining ones counted again. */
-  sessionsOpened = 0
+  readonly network = new NetworkCounters()
   /** Peers in the pool now. */
   peersPooled = 0
   readonly peers = new Map<string, PeerTally>()
@@ -67,7 +67,7 @@ export class Counters {
 
   /** A session opened; of an earlier one of the same peer the tally goes on. */
   sessionOpened(peerId: string, client: string, ethVersion: number): void {
-    this.sessionsOpened += 1
+    this.network.sessionOpened(client, ethVersion)
     const tally = this.peers.get(peerId)
     if (tally !== undefined) {
       tally.client = client

@@ -2,6 +2,7 @@
  * The summary of a run: the JSON object of the contract, from its counters. Pure.
  */
 import type { Counters, PeerTally } from "./counters.ts"
+import type { NetworkCounters } from "./networkCounters.ts"
 import { type Percentiles, roundTo } from "./histogram.ts"
 
 /** What the summary needs beside the counters. */
@@ -72,6 +73,17 @@ export interface Summary {
     readonly connected: number
     readonly used: number
     readonly banned: number
+    /** How peers were found and kept; counts by reason or name. */
+    readonly network: {
+      readonly discovered: number
+      readonly dialled: number
+      readonly sessions_opened: number
+      readonly sessions_closed: number
+      readonly refused: Readonly<Record<string, number>>
+      readonly closed: Readonly<Record<string, number>>
+      readonly clients: Readonly<Record<string, number>>
+      readonly eth: Readonly<Record<string, number>>
+    }
     readonly top: ReadonlyArray<PeerSummary>
   }
   readonly retries: {
@@ -129,6 +141,7 @@ export const summarize = (counters: Counters, facts: RunFacts): Summary => {
       connected: tallies.length,
       used: tallies.filter((tally) => tally.blocks > 0).length,
       banned: tallies.filter((tally) => tally.bans > 0).length,
+      network: networkSummary(counters.network),
       top: tallies.sort(byService).slice(0, TOP_PEERS).map(peerSummary),
     },
     retries: {
@@ -140,6 +153,17 @@ export const summarize = (counters: Counters, facts: RunFacts): Summary => {
     failed_blocks: facts.failedBlocks,
   }
 }
+
+const networkSummary = (network: NetworkCounters): Summary["peers"]["network"] => ({
+  discovered: network.discovered,
+  dialled: network.dialled,
+  sessions_opened: network.sessionsOpened,
+  sessions_closed: network.sessionsClosed,
+  refused: Object.fromEntries(network.refused),
+  closed: Object.fromEntries(network.closed),
+  clients: Object.fromEntries(network.clients),
+  eth: Object.fromEntries(network.ethVersions),
+})
 
 const byService = (a: PeerTally, b: PeerTally): number =>
   b.blocks - a.blocks || (a.peerId < b.peerId ? -1 : 1)

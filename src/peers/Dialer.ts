@@ -1,32 +1,32 @@
 /**
- * Keeps sessions with the candidates of the {@link PeerSource}: dials within the limits, measures
- * the head of who answers, puts them into the pool, and dials again who left.
+ * Keeps sessions with the best of the candidates that the {@link PeerSource} names: dials within the
+ * limits, measures the head of who answers, puts them into the pool, and dials again who left.
  *
- * One fiber a candidate, in the scope of the Layer:
+ *     known ─▶ dialling ─▶ measuring the head ─▶ in the pool ─▶ left ─┐
+ *       ▲ back-off, ban          │ failure: struck, asked again       │
+ *       └────────────────────────┴────────────────────────────────────┘
  *
- *     waiting ─▶ dialling ─▶ measuring the head ─▶ in the pool ─▶ left ─┐
- *        ▲ back-off, ban          │ failure: struck, asked again        │
- *        └────────────────────────┴─────────────────────────────────────┘
- *
- * A node on another chain is never dialled again. A peer that leaves is no fault of its.
+ * Whom to dial next is decided by the pure {@link CandidateBook}. A node on another chain is never
+ * dialled again. A peer that leaves is no fault of its.
  */
-import { Clock, Context, Deferred, Duration, Effect, Layer, Stream } from "effect"
+import { Clock, Context, Deferred, Duration, Effect, FiberSet, Layer, Stream } from "effect"
 import { type Enode, formatEnode } from "../chain/enode.ts"
 import { Blame } from "../fetch/Blame.ts"
 import { Stats } from "../observe/Stats.ts"
 import { Settings, type SettingsShape } from "../Settings.ts"
 import type { Session, SessionClosed } from "../wire/Session.ts"
 import type { SessionOpenError } from "../wire/WireError.ts"
+import { CandidateBook, type CandidateRank, type DialOutcome } from "./candidateBook.ts"
 import { measureHead } from "./HeadProbe.ts"
 import { PeerConnector } from "./PeerConnector.ts"
 import { PeerPool } from "./PeerPool.ts"
-import { PeerSource } from "./PeerSource.ts"
+import { type Candidate, PeerSource } from "./PeerSource.ts"
 import { Reputation } from "./Reputation.ts"
 
 /** What became of a candidate so far. */
 export interface DialRecord {
   readonly enode: string
-  /** In a few words: `connection refused`, `wrong genesis: …`, `connected`. */
+  /** In a few words: `not reachable (ECONNREFUSED)`, `on another chain: …`, `connected: …`. */
   readonly outcome: string
   /** Whether it will never be dialled again. */
   readonly final: boolean
@@ -34,16 +34,19 @@ export interface DialRecord {
 
 /** See the module. */
 export interface DialerShape {
-  /** Every candidate with its last outcome, at most {@link MAX_RECORDS} of them. */
+  /** Candidates that were dialled, with their last outcome; at most {@link MOST_RECORDS}. */
   readonly records: Effect.Effect<ReadonlyArray<DialRecord>>
   /** Completes when no candidate is left that could ever be connected. */
   readonly noneLeft: Effect.Effect<void>
 }
 
-const MAX_RECORDS = 1_000
+const MOST_RECORDS = 1_000
 
 /** A session that lived this long was a good one: the next dial does not wait longer for it. */
 const GOOD_SESSION_MS = 10_000
+
+/** How often free places are looked over when nothing else says so. */
+const LOOK_EVERY_MS = 50
 
 /** See {@link DialerShape}. */
 export class Dialer extends Context.Tag("annals/Dialer")<Dialer, DialerShape>() {
@@ -53,95 +56,128 @@ export class Dialer extends Context.Tag("annals/Dialer")<Dialer, DialerShape>() 
     PeerSource | PeerConnector | PeerPool | Reputation | Blame | Stats | Settings
   > = Layer.scoped(
     Dialer,
-    Effect.gen(function* () {
-      const settings = yield* Settings
-      const source = yield* PeerSource
-      const sessions = yield* Effect.makeSemaphore(settings.maxPeers)
-      const dials = yield* Effect.makeSemaphore(settings.maxConcurrentDials)
-      const records = new Map<string, DialRecord>()
-      const noneLeft = yield* Deferred.make<void>()
-
-      const note = (enode: Enode, outcome: string, final: boolean): void => {
-        if (!records.has(enode.nodeId) && records.size >= MAX_RECORDS) return
-        records.set(enode.nodeId, { enode: formatEnode(enode), outcome, final })
-      }
-
-      const keep = yield* makeKeeper({ note, sessions, dials, settings })
-      yield* source.candidates.pipe(
-        Stream.filter((candidate) => !records.has(candidate.enode.nodeId)),
-        Stream.mapEffect(
-          ({ enode }) => {
-            note(enode, "not dialled yet", false)
-            return keep(enode)
-          },
-          { concurrency: "unbounded" },
-        ),
-        Stream.runDrain,
-        Effect.zipRight(Deferred.succeed(noneLeft, undefined)),
-        Effect.forkScoped,
-      )
-      return {
-        records: Effect.sync(() => [...records.values()]),
-        noneLeft: Deferred.await(noneLeft),
-      }
-    }),
+    Effect.suspend(() => makeDialer),
   )
 }
 
-interface KeeperOptions {
-  readonly note: (enode: Enode, outcome: string, final: boolean) => void
-  readonly sessions: Effect.Semaphore
-  readonly dials: Effect.Semaphore
-  readonly settings: SettingsShape
+const makeDialer = Effect.gen(function* () {
+  const settings = yield* Settings
+  const source = yield* PeerSource
+  const reputation = yield* Reputation
+  const stats = yield* Stats
+  const book = new CandidateBook({ firstMs: settings.redialMs, mostMs: settings.maxRedialMs })
+  const records = new Map<string, DialRecord>()
+  const noneLeft = yield* Deferred.make<void>()
+  const lives = yield* FiberSet.make()
+  let dialling = 0
+  let sourceEnded = false
+
+  const note = (enode: Enode, outcome: string, final: boolean): void => {
+    if (!records.has(enode.nodeId) && records.size >= MOST_RECORDS) return
+    records.set(enode.nodeId, { enode: formatEnode(enode), outcome, final })
+  }
+  const live = yield* makeLife({
+    note,
+    connecting: (under) => {
+      dialling += under ? 1 : -1
+    },
+  })
+
+  const run = Effect.fnUntraced(function* (enode: Enode) {
+    const outcome = yield* live(enode)
+    const { banned, usableFromMs } = yield* reputation.standing(enode.nodeId)
+    const nowMs = yield* Clock.currentTimeMillis
+    book.settle(enode.nodeId, outcome, nowMs, banned ? usableFromMs : 0)
+  })
+
+  /** Fills the free places with the best who may be dialled now. */
+  const fill = Effect.gen(function* () {
+    const nowMs = yield* Clock.currentTimeMillis
+    while (dialling < settings.maxConcurrentDials) {
+      if ((yield* FiberSet.size(lives)) >= settings.maxPeers) return
+      const enode = book.next(nowMs)
+      if (enode === undefined) break
+      yield* FiberSet.run(lives, run(enode))
+      // The dial counts from here on: its fiber has to have begun before the next is chosen.
+      yield* Effect.yieldNow()
+    }
+    if (sourceEnded && !book.hopeful) yield* Deferred.succeed(noneLeft, undefined)
+  })
+
+  yield* source.candidates.pipe(
+    Stream.runForEach((candidate) =>
+      Effect.sync(() => {
+        if (book.add(candidate.enode, rankOf(candidate))) stats.network.discovered += 1
+      }),
+    ),
+    Effect.ensuring(
+      Effect.sync(() => {
+        sourceEnded = true
+      }),
+    ),
+    Effect.forkScoped,
+  )
+  yield* fill.pipe(
+    Effect.zipRight(Effect.sleep(Duration.millis(LOOK_EVERY_MS))),
+    Effect.forever,
+    Effect.forkScoped,
+  )
+  return {
+    records: Effect.sync(() => [...records.values()]),
+    noneLeft: Deferred.await(noneLeft),
+  }
+})
+
+const rankOf = ({ source, forkId }: Candidate): CandidateRank => {
+  if (source === "static") return "static"
+  if (source === "cache") return "cached"
+  return forkId === undefined ? "unknown" : "matching"
 }
 
-/** How one life of a candidate ended: dialled again after a while, or never. */
-type LifeEnd = "again" | "again_soon" | "never"
+interface LifeOptions {
+  readonly note: (enode: Enode, outcome: string, final: boolean) => void
+  /** Told when a dial begins and when it is over, be it with a session. */
+  readonly connecting: (under: boolean) => void
+}
 
-/** Gives the effect that looks after one candidate; it ends when the candidate is hopeless. */
-const makeKeeper = Effect.fnUntraced(function* (options: KeeperOptions) {
-  const { note, sessions, dials, settings } = options
+/** Gives the effect that dials a node once, and looks after the session that may come of it. */
+const makeLife = Effect.fnUntraced(function* ({ note, connecting }: LifeOptions) {
   const connector = yield* PeerConnector
-  const reputation = yield* Reputation
+  const settings = yield* Settings
+  const stats = yield* Stats
   const join = yield* makeJoiner(settings)
 
-  const waitForBan = (nodeId: string): Effect.Effect<void> =>
-    Effect.flatMap(reputation.standing(nodeId), (standing) =>
-      standing.banned ? sleepUntil(standing.usableFromMs) : Effect.void,
-    )
+  const connect = (enode: Enode) =>
+    Effect.suspend(() => {
+      connecting(true)
+      stats.network.dialled += 1
+      return Effect.ensuring(
+        connector.connect(enode),
+        Effect.sync(() => connecting(false)),
+      )
+    })
 
-  const life = (enode: Enode): Effect.Effect<LifeEnd> =>
+  return (enode: Enode): Effect.Effect<DialOutcome> =>
     Effect.scoped(
       Effect.gen(function* () {
-        const session = yield* dials.withPermits(1)(connector.connect(enode))
+        const session = yield* connect(enode)
         note(enode, `connected: ${session.client}, eth/${session.ethVersion}`, false)
         const openedMs = yield* Clock.currentTimeMillis
         const end = yield* join(session)
         note(enode, end, false)
         const livedMs = (yield* Clock.currentTimeMillis) - openedMs
-        return livedMs >= GOOD_SESSION_MS ? ("again_soon" as const) : ("again" as const)
+        return livedMs >= GOOD_SESSION_MS ? ("ended" as const) : ("failed" as const)
       }),
     ).pipe(
       Effect.catchAll((error) =>
-        Effect.sync((): LifeEnd => {
+        Effect.sync((): DialOutcome => {
           const final = isFinal(error)
+          stats.network.refusedFor(openErrorName(error))
           note(enode, describeOpenError(error), final)
-          return final ? "never" : "again"
+          return final ? "wrong" : "failed"
         }),
       ),
     )
-
-  return Effect.fnUntraced(function* (enode: Enode) {
-    let waitMs = settings.redialMs
-    for (;;) {
-      yield* waitForBan(enode.nodeId)
-      const end = yield* sessions.withPermits(1)(life(enode))
-      if (end === "never") return
-      if (end === "again_soon") waitMs = settings.redialMs
-      yield* Effect.sleep(Duration.millis(waitMs))
-      waitMs = Math.min(waitMs * 2, settings.maxRedialMs)
-    }
-  })
 })
 
 /** Gives the effect that measures a session's head, pools it, and waits for its end. */
@@ -186,6 +222,7 @@ const makeJoiner = Effect.fnUntraced(function* (settings: SettingsShape) {
     const head = yield* measured(session)
     if (head !== undefined) yield* inPool(session, head)
     const closed = yield* session.closed
+    stats.network.sessionClosed(closed.by, closed.reason)
     return describeClosed(closed)
   })
 })
@@ -202,6 +239,22 @@ const isFinal = (error: SessionOpenError): boolean =>
 const describeClosed = (closed: SessionClosed): string => {
   const why = closed.detail === "" ? closed.reason : `${closed.reason} (${closed.detail})`
   return closed.by === "us" ? `dropped by us: ${why}` : `left: ${why}`
+}
+
+/** The name under which an opening error is counted. */
+const openErrorName = (error: SessionOpenError): string => {
+  switch (error._tag) {
+    case "ConnectFailed":
+      return error.timedOut ? "connect_timeout" : "unreachable"
+    case "HandshakeFailed":
+      return `${error.phase}_${error.timedOut ? "timeout" : "failed"}`
+    case "WrongNetwork":
+      return `wrong_${error.what}`
+    case "NoCommonProtocol":
+      return "no_common_protocol"
+    case "RefusedByPeer":
+      return error.reason
+  }
 }
 
 /** An opening error in a few words, for people. */

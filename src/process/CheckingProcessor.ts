@@ -107,9 +107,13 @@ const makeCheck = Effect.fnUntraced(function* (
     const blocks = yield* believed(group)
     if (blocks.length === 0) return
     const startedMs = yield* Clock.currentTimeMillis
+    for (const { fetchMs, wholeAtMs } of blocks) {
+      stats.stagesMs.fetch += fetchMs
+      stats.stagesMs.queue += startedMs - wholeAtMs
+    }
+    const packing = performance.now()
     const packed = packBlocks(blocks.map(unchecked))
-    const packedMs = yield* Clock.currentTimeMillis
-    stats.stagesMs.pack += packedMs - startedMs
+    stats.stagesMs.pack += performance.now() - packing
     const { pack, results, cpuMs } = yield* pool.check(packed, checks)
     stats.stagesMs.check += cpuMs
     const payloads: Array<BlockPayload> = []

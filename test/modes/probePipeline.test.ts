@@ -128,6 +128,16 @@ describe("the probe in memory", () => {
           connected: 1,
           used: 1,
           banned: 0,
+          network: {
+            discovered: 0,
+            dialled: 0,
+            sessions_opened: 1,
+            sessions_closed: 0,
+            refused: {},
+            closed: {},
+            clients: { fake: 1 },
+            eth: { "eth/69": 1 },
+          },
           top: [
             {
               peer_id: peer.peer.peerId,
