@@ -25,26 +25,6 @@ export const makeReceiptsMethod = Effect.fnUntraced(function* (lanes: PeerLanes)
   const { matchReceipts } = yield* FetchPlan
   const gate = yield* ByteGate
 
-  const send = (
-    job: PartJob,
-    blocks: ReadonlyArray<HashedHeader>,
-    firstIndex: number,
-    timeoutMs: number,
-  ) =>
-    Effect.map(
-      job.assignment.peer.getReceipts(
-        blocks.map((block) => block.hash),
-        firstIndex,
-        timeoutMs,
-      ),
-      ({ lists, lastBlockIncomplete, bytes, elapsedMs }): PartAnswer => ({
-        items: lists,
-        lastCut: lastBlockIncomplete,
-        bytes,
-        elapsedMs,
-      }),
-    )
-
   /** Asks for the rest of a block until it is whole; `held` counts the bytes taken on the way. */
   const rest = Effect.fnUntraced(function* (
     job: PartJob,
@@ -103,11 +83,6 @@ export const makeReceiptsMethod = Effect.fnUntraced(function* (lanes: PeerLanes)
     yield* job.sink.arrived("receipts", block, whole.right)
   })
 
-  const gasOf = (job: PartJob, lists: ReadonlyArray<Uint8Array>): ReadonlyArray<number> =>
-    lists.map((list) =>
-      countReceipts(list) === 0 ? NO_RECEIPTS : lastCumulativeGas(list, formOf(job)),
-    )
-
   const method: PartMethod = {
     kind: "receipts",
     reserveBytes,
@@ -131,6 +106,31 @@ export const makeReceiptsMethod = Effect.fnUntraced(function* (lanes: PeerLanes)
   }
   return method
 })
+
+const send = (
+  job: PartJob,
+  blocks: ReadonlyArray<HashedHeader>,
+  firstIndex: number,
+  timeoutMs: number,
+) =>
+  Effect.map(
+    job.assignment.peer.getReceipts(
+      blocks.map((block) => block.hash),
+      firstIndex,
+      timeoutMs,
+    ),
+    ({ lists, lastBlockIncomplete, bytes, elapsedMs }): PartAnswer => ({
+      items: lists,
+      lastCut: lastBlockIncomplete,
+      bytes,
+      elapsedMs,
+    }),
+  )
+
+const gasOf = (job: PartJob, lists: ReadonlyArray<Uint8Array>): ReadonlyArray<number> =>
+  lists.map((list) =>
+    countReceipts(list) === 0 ? NO_RECEIPTS : lastCumulativeGas(list, formOf(job)),
+  )
 
 const formOf = (job: PartJob): ReceiptsForm => (job.assignment.peer.ethVersion === 68 ? 68 : 69)
 

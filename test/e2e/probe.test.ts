@@ -204,6 +204,12 @@ describe("a probe of a generated chain", () => {
   })
 })
 
+const oneLine = (stderr: string): string => {
+  assert.strictEqual(stderr.trim().split("\n").length, 1, stderr)
+  assert.notMatch(stderr, /\n\s+at /u)
+  return stderr
+}
+
 describe("a probe that cannot start", () => {
   it("ends with 6 and says what was tried when no peer is usable", async () => {
     const nobody = `enode://${"ab".repeat(64)}@127.0.0.1:1`
@@ -238,12 +244,6 @@ describe("a probe that cannot start", () => {
       assert.include(stderr, "on another chain: network_id is 1337, ours is 1")
     })
   })
-
-  const oneLine = (stderr: string): string => {
-    assert.strictEqual(stderr.trim().split("\n").length, 1, stderr)
-    assert.notMatch(stderr, /\n\s+at /u)
-    return stderr
-  }
 
   it("refuses a network that is none, in one line", async () => {
     const { code, stderr, stdout } = await run(["sync", "--benchmark=probe", "--network=nowhere"])

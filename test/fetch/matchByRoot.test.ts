@@ -3,6 +3,9 @@ import { assert, describe, it } from "vitest"
 import { matchByRoot } from "../../src/fetch/matchByRoot.ts"
 
 const root = (value: number): Uint8Array => Uint8Array.of(value >> 8, value & 0xff)
+const never = (): Uint8Array => {
+  throw new Error("a root was computed")
+}
 const values = fc.uniqueArray(fc.nat(60_000), { minLength: 1, maxLength: 20 })
 
 describe("matchByRoot", () => {
@@ -24,9 +27,6 @@ describe("matchByRoot", () => {
   })
 
   it("takes as many items as blocks by their place, without computing a root", () => {
-    const never = (): Uint8Array => {
-      throw new Error("a root was computed")
-    }
     const { blocks, foreign } = matchByRoot([root(1), root(2)], 2, never)
     assert.isUndefined(foreign)
     assert.deepStrictEqual(blocks, [

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import os from "node:os"
 import path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { RLP } from "@ethereumjs/rlp"
+import { type NestedUint8Array, RLP } from "@ethereumjs/rlp"
 import { Duration, Effect, Fiber, Layer, TestClock } from "effect"
 import { BlockRanges } from "../../src/domain/blockRanges.ts"
 import { generateChain, generatedChainSpec } from "../../src/devnet/generatedChain.ts"
@@ -133,9 +133,20 @@ const ingest = (options: RunOptions) =>
 type Nested = Array<Uint8Array | Nested>
 type Alter = (request: EthRequest, items: ReadonlyArray<Uint8Array>) => ReadonlyArray<Uint8Array>
 
-const nested = (bytes: Uint8Array): Nested => RLP.decode(bytes) as Nested
-const listAt = (list: Nested, index: number): Nested => list.at(index) as Nested
-const bytesAt = (list: Nested, index: number): Uint8Array => list.at(index) as Uint8Array
+/** What a part of an item must be; a test that finds something else is wrong about the shape. */
+const asList = (item: Uint8Array | Nested | undefined): Nested => {
+  if (item === undefined || item instanceof Uint8Array) throw new Error("no list")
+  return item
+}
+const asBytes = (item: Uint8Array | Nested | undefined): Uint8Array => {
+  if (!(item instanceof Uint8Array)) throw new Error("no bytes")
+  return item
+}
+const fromRlp = (item: Uint8Array | NestedUint8Array): Uint8Array | Nested =>
+  item instanceof Uint8Array ? item : item.map((each) => fromRlp(each))
+const nested = (bytes: Uint8Array): Nested => asList(fromRlp(RLP.decode(bytes)))
+const listAt = (list: Nested, index: number): Nested => asList(list.at(index))
+const bytesAt = (list: Nested, index: number): Uint8Array => asBytes(list.at(index))
 
 const flipped = (bytes: Uint8Array, at = bytes.length >> 1): Uint8Array => {
   const copy = bytes.slice()
@@ -153,9 +164,9 @@ const lieAbout =
 const withLogs =
   (change: (logs: Nested) => Nested) =>
   (receipts: Nested): Nested => {
-    const at = receipts.findIndex((receipt) => listAt(receipt as Nested, 3).length > 0)
+    const at = receipts.findIndex((receipt) => listAt(asList(receipt), 3).length > 0)
     if (at < 0) return receipts
-    const receipt = receipts[at] as Nested
+    const receipt = asList(receipts[at])
     return receipts.with(at, receipt.with(3, change(listAt(receipt, 3))))
   }
 
@@ -168,7 +179,7 @@ const lies: Record<string, Alter> = {
     const [first] = transactions
     return first instanceof Uint8Array
       ? body.with(0, transactions.with(0, flipped(first)))
-      : body.with(0, transactions.with(0, (first as Nested).with(0, Uint8Array.of(9, 9))))
+      : body.with(0, transactions.with(0, asList(first).with(0, Uint8Array.of(9, 9))))
   }),
   "a byte of a withdrawal": lieAbout("GetBlockBodies", (body) => {
     const withdrawals = listAt(body, 2)
@@ -195,9 +206,9 @@ const lies: Record<string, Alter> = {
     withLogs((logs) => logs.slice(0, -1)),
   ),
   "the receipts of another block": (request, items) =>
-    request._tag === "GetReceipts" ? [...items].reverse() : items,
+    request._tag === "GetReceipts" ? items.toReversed() : items,
   "the body of another block": (request, items) =>
-    request._tag === "GetBlockBodies" ? [...items].reverse() : items,
+    request._tag === "GetBlockBodies" ? items.toReversed() : items,
 }
 
 describe("an ingest in memory", () => {

@@ -111,11 +111,11 @@ export const fakePeer = (options: FakePeerOptions): FakePeer => {
           { _tag: "GetBlockHeaders", requestId: 1n, ...query },
           "headers",
           timeoutMs,
-        ).pipe(Effect.map(({ items, ...rest }) => ({ headers: items, ...rest })))
+        ).pipe(Effect.map(({ items, ...facts }) => Object.assign(facts, { headers: items })))
       },
       getBlockBodies: (hashes, timeoutMs) =>
         answer({ _tag: "GetBlockBodies", requestId: 1n, hashes }, "bodies", timeoutMs).pipe(
-          Effect.map(({ items, ...rest }) => ({ bodies: items, ...rest })),
+          Effect.map(({ items, ...facts }) => Object.assign(facts, { bodies: items })),
         ),
       getReceipts: (hashes, firstBlockReceiptIndex, timeoutMs) => {
         asked.push(`receipts ${hashes.length}`)
@@ -123,7 +123,7 @@ export const fakePeer = (options: FakePeerOptions): FakePeer => {
           { _tag: "GetReceipts", requestId: 1n, hashes, firstBlockReceiptIndex },
           "receipts",
           timeoutMs,
-        ).pipe(Effect.map(({ items, ...rest }) => ({ lists: items, ...rest })))
+        ).pipe(Effect.map(({ items, ...facts }) => Object.assign(facts, { lists: items })))
       },
     },
   }
