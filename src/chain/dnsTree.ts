@@ -10,6 +10,7 @@
  * its owner's signature; so everything reached from a tree's URL is its owner's word. Node records
  * are not read here (`enr.ts`), and are signed once more by their nodes.
  */
+import { compressedKey } from "./enr.ts"
 import { keccak256 } from "../domain/keccak.ts"
 import { concatBytes } from "../domain/rlp.ts"
 import { decompress, publicKey, sign, verify } from "../domain/secp256k1.ts"
@@ -91,7 +92,7 @@ export const parseTreeUrl = (text: string): TreeUrl | TreeInvalid => {
 
 /** Writes {@link parseTreeUrl}'s text. */
 export const formatTreeUrl = ({ key, domain }: TreeUrl): string =>
-  `${LINK_PREFIX}${encodeBase32(compressed(key))}@${domain}`
+  `${LINK_PREFIX}${encodeBase32(compressedKey(key))}@${domain}`
 
 /** Whether a TXT record beside others at a list's domain is meant as its root. */
 export const isRootText = (text: string): boolean => text.startsWith(`${ROOT_PREFIX} `)
@@ -161,7 +162,6 @@ export interface SignedTree {
  */
 export const makeTree = (content: TreeContent, privateKey: Uint8Array): SignedTree => {
   const key = publicKey(privateKey)
-  if (key === undefined) throw new RangeError("no private key")
   const records = new Map<string, string>()
   const place = (text: string): string => {
     const subdomain = subdomainOf(text)
@@ -171,10 +171,9 @@ export const makeTree = (content: TreeContent, privateKey: Uint8Array): SignedTr
   const nodes = placeTree(content.enrs, place)
   const links = placeTree(content.links.map(formatTreeUrl), place)
   const text = `${ROOT_PREFIX} e=${nodes} l=${links} seq=${content.seq}`
-  const signed = sign(textHash(text), privateKey)
-  if (signed === undefined) throw new RangeError("no private key")
-  const signature = concatBytes([signed.signature, Uint8Array.of(signed.recovery)])
-  records.set(content.domain, `${text} sig=${Buffer.from(signature).toString("base64url")}`)
+  const { signature, recovery } = sign(textHash(text), privateKey)
+  const bytes = concatBytes([signature, Uint8Array.of(recovery)])
+  records.set(content.domain, `${text} sig=${Buffer.from(bytes).toString("base64url")}`)
   return { url: { key, domain: content.domain }, records }
 }
 
@@ -201,10 +200,6 @@ const isSubdomain = (text: string): boolean => {
   const bytes = decodeBase32(text)
   return bytes !== undefined && bytes.length >= MIN_HASH_BYTES && bytes.length <= MAX_HASH_BYTES
 }
-
-/** The short form of a key of 64 bytes: the parity of y, then x (SEC 1 2.3.3). */
-const compressed = (key: Uint8Array): Uint8Array =>
-  concatBytes([Uint8Array.of(2 + (key[63]! & 1)), key.subarray(0, 32)])
 
 /** Base32 without padding (RFC 4648, section 6). */
 const encodeBase32 = (bytes: Uint8Array): string => {

@@ -3,9 +3,11 @@
  * of TypeScript nor the types of Node 20 declare it. Source: WebAssembly JavaScript Interface.
  */
 declare namespace WebAssembly {
-  class Module {
-    constructor(bytes: Uint8Array)
+  interface Module {
+    readonly [Symbol.toStringTag]: string
   }
+  /** Compiles at once, on the calling thread. */
+  const Module: new (bytes: Uint8Array) => Module
   class Memory {
     constructor(descriptor: { readonly initial: number; readonly maximum?: number })
     readonly buffer: ArrayBuffer

@@ -17,7 +17,6 @@ import { Clock, Context, Duration, Effect, Layer, Mailbox, Random, Stream } from
 import { Chain } from "../chain/Chain.ts"
 import type { ChainSpec } from "../chain/chainSpec.ts"
 import {
-  formatTreeUrl,
   isHashOf,
   isRootText,
   isTreeInvalid,
@@ -197,14 +196,14 @@ const visitRoot = (walker: Walker, walk: DnsWalk, task: RootTask): Effect.Effect
     }),
     Effect.map((root) => {
       // A server that lags behind, or somebody who replays, must not take us back.
-      const known = walker.cache.roots.get(formatTreeUrl(task.tree))
+      const known = walker.cache.roots.get(task.url)
       walk.foundRoot(task, known !== undefined && known.seq > root.seq ? known : root)
     }),
     Effect.catchAll((error) => noteFailure(walk, error)),
   )
 
 const visitEntry = (walker: Walker, walk: DnsWalk, task: EntryTask): Effect.Effect<void> => {
-  const name = `${task.subdomain}.${task.tree.domain}`
+  const name = `${task.subdomain}.${task.root.tree.domain}`
   return lookUp(walker, name).pipe(
     Effect.flatMap((texts) => {
       const text = texts.find((text) => isHashOf(task.subdomain, text))

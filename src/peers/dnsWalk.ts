@@ -11,7 +11,7 @@
  * Invariants:
  * - W1 no text is asked for twice in a walk, and none that the cache has;
  * - W2 a walk reaches at most `maxEntries` entries and `maxTrees` lists, at most `maxLinkDepth`
- *   links away from those that it began with; a list's own entries come before those it links to;
+ *   links away from those that it began with; another list is begun when no entry waits;
  * - W3 a node record in a tree of links, or a link in a tree of nodes, is passed over;
  * - W4 the cache never has more than twice `maxEntries` entries, and after a walk without failures
  *   only what that walk reached.
@@ -34,6 +34,8 @@ export type Subtree = "nodes" | "links"
 export interface RootTask {
   readonly kind: "root"
   readonly tree: TreeUrl
+  /** The list's name: `tree` as text. */
+  readonly url: string
   /** How many links lead here from a list that the user or the network named. */
   readonly depth: number
 }
@@ -42,9 +44,9 @@ export interface RootTask {
 export interface EntryTask {
   readonly kind: "entry"
   readonly subdomain: string
-  readonly tree: TreeUrl
   readonly subtree: Subtree
-  readonly depth: number
+  /** Whose list it is. */
+  readonly root: RootTask
 }
 
 /** What to ask next. */
@@ -118,10 +120,9 @@ export class DnsWalk {
   /** The root, signed by the list's key, that is to be walked. */
   foundRoot(task: RootTask, root: TreeRoot): void {
     this.#answered()
-    const { tree, depth } = task
-    this.#cache.roots.set(formatTreeUrl(tree), root)
-    this.#reach({ kind: "entry", subdomain: root.links, tree, subtree: "links", depth })
-    this.#reach({ kind: "entry", subdomain: root.nodes, tree, subtree: "nodes", depth })
+    this.#cache.roots.set(task.url, root)
+    this.#reach({ kind: "entry", subdomain: root.links, subtree: "links", root: task })
+    this.#reach({ kind: "entry", subdomain: root.nodes, subtree: "nodes", root: task })
   }
 
   /** The entry with the task's hash; undefined when what has that hash is no entry at all. */
@@ -158,19 +159,18 @@ export class DnsWalk {
     this.#failuresInRow = 0
   }
 
-  #enter(task: EntryTask, entry: KnownEntry): void {
-    const { tree, subtree, depth } = task
+  #enter({ subtree, root }: EntryTask, entry: KnownEntry): void {
     if (entry.kind === "branch") {
       for (const subdomain of entry.children) {
-        this.#reach({ kind: "entry", subdomain, tree, subtree, depth })
+        this.#reach({ kind: "entry", subdomain, subtree, root })
       }
     } else if (entry.kind === "link" && subtree === "links") {
-      this.#reachTree(entry.tree, depth + 1)
+      this.#reachTree(entry.tree, root.depth + 1)
     }
   }
 
   #reach(task: EntryTask): void {
-    const key = `${task.subtree}:${task.subdomain}.${formatTreeUrl(task.tree)}`
+    const key = `${task.subtree}:${task.subdomain}:${task.root.url}`
     if (this.#reached.has(key)) return
     if (this.#reached.size >= this.#limits.maxEntries) {
       this.#truncated = true
@@ -189,6 +189,6 @@ export class DnsWalk {
       return
     }
     this.#trees.add(url)
-    this.#linked.push({ kind: "root", tree, depth })
+    this.#linked.push({ kind: "root", tree, url, depth })
   }
 }

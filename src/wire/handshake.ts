@@ -2,13 +2,12 @@
  * The RLPx handshake (devp2p `rlpx.md`, "Initial Handshake"; EIP-8) as a small machine without a
  * socket: bytes in, a message to send out, and in the end the secrets of the frames.
  *
- * The cryptography is that of the library's ECIES; the derivation of the secrets is done here, as
- * our frames need them. Bytes that follow the peer's message in the same segment are the start of
- * its frames and are given back.
+ * The key agreement itself is in `eciesSession.ts`. Bytes that follow the peer's message in the same
+ * segment are the start of its frames and are given back.
  */
-import crypto from "node:crypto"
+import { publicKey } from "../domain/secp256k1.ts"
+import { type EciesSession, loadEciesSession } from "./eciesSession.ts"
 import type { FrameSecrets } from "./frames.ts"
-import { keccak256Parts } from "../domain/keccak.ts"
 
 /** The peer's handshake message is no good, or is not for us; the peer is to blame. */
 export class HandshakeError extends Error {
@@ -44,76 +43,8 @@ const MAX_MESSAGE_BYTES = 2_048
 const PLAIN_AUTH_BYTES = 307
 const UNCOMPRESSED_POINT = 0x04
 
-/** The library is slow to load: only programs that talk to peers pay for it, once. */
-const loadSession = async () => {
-  const { ECIES } = await import("@ethereumjs/devp2p")
-  return class HandshakeSession extends ECIES {
-    /** The secrets, once both messages are known. */
-    secrets: FrameSecrets | undefined
-
-    constructor(privateKey: Uint8Array, ownId: Uint8Array, remoteId: Uint8Array | undefined) {
-      // The library knows a recipient by its null, which its types do not take.
-      super(privateKey, ownId, remoteId ?? ownId)
-      if (remoteId === undefined) this._remotePublicKey = null
-    }
-
-    /** The library's hook at the end of the key agreement. */
-    override _setupFrame(remoteMessage: Uint8Array, incoming: boolean): void {
-      const remoteNonce = this._remoteNonce
-      const shared = this._ephemeralSharedSecret
-      const ownMessage = this._initMsg
-      if (remoteNonce?.length !== 32 || !shared || !ownMessage) {
-        throw new HandshakeError("incomplete key agreement")
-      }
-      const nonces = incoming ? [this._nonce, remoteNonce] : [remoteNonce, this._nonce]
-      const sharedSecret = keccak256Parts([shared, keccak256Parts(nonces)])
-      const aesSecret = keccak256Parts([shared, sharedSecret])
-      const macSecret = keccak256Parts([shared, aesSecret])
-      this.secrets = {
-        aesSecret,
-        macSecret,
-        ingressMacSeed: Buffer.concat([xor(macSecret, this._nonce), remoteMessage]),
-        egressMacSeed: Buffer.concat([xor(macSecret, remoteNonce), ownMessage]),
-      }
-    }
-
-    /** Takes the ack of the peer we dialled. */
-    readAck(message: Uint8Array): void {
-      this._gotEIP8Ack = true
-      this.parseAckEIP8(message)
-    }
-
-    /** Takes the auth of a peer that dialled us and gives the ack, in the same form. */
-    answerAuth(message: Uint8Array, plain: boolean): Uint8Array | undefined {
-      this._gotEIP8Auth = !plain
-      if (plain) {
-        this.parseAuthPlain(message)
-        return this.createAckOld()
-      }
-      this.parseAuthEIP8(message)
-      return this.createAckEIP8()
-    }
-
-    /** The peer's static public key, 64 bytes; known to the recipient after the auth. */
-    get remoteId(): Uint8Array | undefined {
-      return this._remotePublicKey?.slice(1)
-    }
-  }
-}
-
-type HandshakeSession = InstanceType<Awaited<ReturnType<typeof loadSession>>>
-
-let loaded: ReturnType<typeof loadSession> | undefined
-
-/** Loads the library, if it is not there yet. */
-const session = (): ReturnType<typeof loadSession> => (loaded ??= loadSession())
-
-/** The public key of a private one: 64 bytes of 32. */
-export const nodeIdOf = (privateKey: Uint8Array): Uint8Array => {
-  const key = crypto.createECDH("secp256k1")
-  key.setPrivateKey(privateKey)
-  return Uint8Array.from(key.getPublicKey().subarray(1))
-}
+/** Our name among peers: the public key of a private one, 64 bytes of 32. */
+export const nodeIdOf = (privateKey: Uint8Array): Uint8Array => publicKey(privateKey)
 
 /** The side that dials. `ownId` and `remoteId` are public keys of 64 bytes. */
 export const initiate = async (
@@ -121,10 +52,10 @@ export const initiate = async (
   ownId: Uint8Array,
   remoteId: Uint8Array,
 ): Promise<Handshake> => {
-  const Session = await session()
+  const Session = await loadEciesSession()
   const ecies = blaming(() => new Session(privateKey, ownId, remoteId))
   // A node id that is no point of the curve fails here.
-  const first = blaming(() => ecies.createAuthEIP8())
+  const first = blaming(() => ecies.makeAuth())
   const inbox = new Inbox()
   const push = (chunk: Uint8Array): HandshakeResult | undefined => {
     inbox.add(chunk)
@@ -138,7 +69,7 @@ export const initiate = async (
 
 /** The side that is dialled; it takes both forms of auth. */
 export const respond = async (privateKey: Uint8Array, ownId: Uint8Array): Promise<Handshake> => {
-  const Session = await session()
+  const Session = await loadEciesSession()
   const inbox = new Inbox()
   let plainTried = false
   const answer = (message: Uint8Array, plain: boolean): HandshakeResult => {
@@ -199,7 +130,7 @@ class Inbox {
 }
 
 const result = (
-  ecies: HandshakeSession,
+  ecies: EciesSession,
   remoteId: Uint8Array | undefined,
   reply: Uint8Array | undefined,
   inbox: Inbox,
@@ -220,5 +151,3 @@ const blaming = <A>(run: () => A): A => {
     throw new HandshakeError(error instanceof Error ? error.message : String(error))
   }
 }
-
-const xor = (a: Uint8Array, b: Uint8Array): Uint8Array => a.map((byte, i) => byte ^ b[i]!)

@@ -193,11 +193,28 @@ describe.skipIf(!installed.isNative)("where it is installed", () => {
   describeCurve("the native library", () => installed)
 
   describe("both libraries", () => {
-    it("make the same keys and signatures", () => {
+    it("make the same keys, and the same signatures of hashes below the order", () => {
       fc.assert(
-        fc.property(anyWord, privateKey, (hash, key) => {
+        fc.property(privateKey, privateKey, (hash, key) => {
           assert.deepEqual(installed.publicKey(key), noble.publicKey(key))
           assert.deepEqual(plain(installed.sign(hash, key)), plain(noble.sign(hash, key)))
+        }),
+        { numRuns: 100 },
+      )
+    })
+
+    it("accept each other's signatures of any hash", () => {
+      fc.assert(
+        fc.property(anyWord, privateKey, (hash, key) => {
+          const publicKey = noble.publicKey(key)
+          for (const [signer, reader] of [
+            [installed, noble],
+            [noble, installed],
+          ] as const) {
+            const { signature, recovery } = signer.sign(hash, key)
+            assert.isTrue(reader.verify(hash, signature, publicKey))
+            assert.deepEqual(reader.recover(hash, signature, recovery), publicKey)
+          }
         }),
         { numRuns: 100 },
       )

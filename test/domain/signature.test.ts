@@ -15,17 +15,35 @@ const EXAMPLE = fromHex(
 
 const ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
 
+/** The other value of s that signs the same, with the other parity. */
+const otherS = (s: Uint8Array): Uint8Array => uintBytes(ORDER - BigInt(`0x${toHex(s)}`))
+
 describe("recoverSender", () => {
   it("finds the sender of EIP-155's example", () => {
     const sender = recoverSender(readTransaction(EXAMPLE)!)
     assert.strictEqual(toHex(sender!), "9d8a62f656a8d1615c1294fd71e9cfb3e4855a4f")
   })
 
-  it("finds the same sender behind the other of the two s values, as Frontier allowed it", () => {
-    const transaction = readTransaction(EXAMPLE)!
-    const s = ORDER - BigInt(`0x${toHex(transaction.s)}`)
-    const mirrored = { ...transaction, v: uintBytes(38), s: uintBytes(s) }
+  it("finds the same sender behind either s where there is no chain id, as Frontier allowed it", () => {
+    const transaction = { ...readTransaction(EXAMPLE)!, v: uintBytes(27) }
+    const mirrored = { ...transaction, v: uintBytes(28), s: otherS(transaction.s) }
+    assert.isDefined(recoverSender(transaction))
     assert.deepEqual(recoverSender(mirrored), recoverSender(transaction))
+  })
+
+  it("takes only the lower s from Homestead on: with a chain id, and in typed transactions", () => {
+    const legacy = readTransaction(EXAMPLE)!
+    const mirrored = { v: uintBytes(38), s: otherS(legacy.s) }
+    assert.isUndefined(recoverSender({ ...legacy, ...mirrored }))
+    const half = { ...legacy, s: uintBytes(ORDER / 2n) }
+    assert.isDefined(recoverSender(half))
+    assert.isUndefined(recoverSender({ ...half, s: uintBytes(ORDER / 2n + 1n) }))
+
+    for (const type of [1, 2, 3, 4] as const) {
+      const typed = { ...legacy, type, v: uintBytes(0) }
+      assert.isDefined(recoverSender(typed))
+      assert.isUndefined(recoverSender({ ...typed, v: uintBytes(1), s: otherS(typed.s) }))
+    }
   })
 
   it("gives undefined for signatures of no key", () => {
