@@ -135,6 +135,7 @@ const probeAgain = (plan: Plan, done: (blocksPerSecond: number) => void) => {
   const options: ProbeOptions = {
     network: "devnet",
     peers,
+    discovery: { enabled: false, bootnodes: undefined, dnsTrees: undefined },
     maxPeers: peers.length,
     minPeers: peers.length,
     maxConcurrentDials: peers.length,

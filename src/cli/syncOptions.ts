@@ -51,7 +51,20 @@ export const syncFlags = {
     default: "mainnet",
   },
   peer: { kind: "list", placeholder: "ENODE", description: "A peer to connect to." },
-  "no-discovery": { kind: "switch", description: "Only the peers given with --peer." },
+  "no-discovery": {
+    kind: "switch",
+    description: "Only the peers given with --peer; nobody is looked for.",
+  },
+  bootnode: {
+    kind: "list",
+    placeholder: "ENODE",
+    description: "Where discovery (discv4) begins, in place of the network's bootnodes.",
+  },
+  "dns-tree": {
+    kind: "list",
+    placeholder: "URL",
+    description: "An enrtree:// list of nodes (EIP-1459), in place of the network's.",
+  },
   "max-peers": { ...peerCount, description: "Sessions kept at once.", default: defaults.maxPeers },
   "min-peers": {
     ...peerCount,
@@ -160,11 +173,22 @@ export const syncFlags = {
 /** What a user gave `annals sync`. */
 export type RawSyncOptions = RawOptions<typeof syncFlags>
 
+/** How peers are looked for. */
+export interface DiscoveryOptions {
+  /** Whether they are at all. */
+  readonly enabled: boolean
+  /** Undefined: the network's. */
+  readonly bootnodes: ReadonlyArray<Enode> | undefined
+  /** enrtree URLs, looked into only where they are used; undefined: the network's. */
+  readonly dnsTrees: ReadonlyArray<string> | undefined
+}
+
 /** What every sync is asked to do. Block numbers are inclusive, times in milliseconds. */
 interface SharedOptions {
   /** A network's name, `devnet`, or the path of a genesis.json. */
   readonly network: string
   readonly peers: ReadonlyArray<Enode>
+  readonly discovery: DiscoveryOptions
   readonly maxPeers: number
   readonly minPeers: number
   readonly maxConcurrentDials: number
@@ -244,6 +268,8 @@ const sharedOptions = (raw: RawSyncOptions): Checked<SharedOptions> => {
   if (!range.ok) return range
   const peers = parsePeers(raw.peer)
   if (!peers.ok) return peers
+  const discovery = parseDiscovery(raw)
+  if (!discovery.ok) return discovery
   const minPeers = raw["min-peers"] ?? defaults.minPeers
   const maxPeers = raw["benchmark-max-peers"] ?? raw["max-peers"] ?? defaults.maxPeers
   if (minPeers > maxPeers) {
@@ -252,6 +278,7 @@ const sharedOptions = (raw: RawSyncOptions): Checked<SharedOptions> => {
   return accept({
     network: raw.network ?? syncFlags.network.default,
     peers: peers.value,
+    discovery: discovery.value,
     maxPeers,
     minPeers,
     maxConcurrentDials: raw["max-concurrent-dials"] ?? defaults.maxConcurrentDials,
@@ -316,6 +343,28 @@ const blockRange = (
     return refuse(`--benchmark-blocks reaches past block ${maxInteger}`)
   }
   return accept({ startBlock, endBlock })
+}
+
+/** What the flags that concern discovery say; also for other commands that talk to peers. */
+export const parseDiscovery = (raw: {
+  readonly "no-discovery": boolean
+  readonly bootnode: ReadonlyArray<string>
+  readonly "dns-tree": ReadonlyArray<string>
+}): Checked<DiscoveryOptions> => {
+  const bootnodes: Array<Enode> = []
+  for (const text of raw.bootnode) {
+    const node = parseEnode(text)
+    if (isEnodeInvalid(node)) return refuse(`--bootnode "${text}" is no enode: ${node.reason}`)
+    bootnodes.push(node)
+  }
+  const dnsTrees = raw["dns-tree"]
+  const foreign = dnsTrees.find((text) => !text.startsWith("enrtree://"))
+  if (foreign !== undefined) return refuse(`--dns-tree "${foreign}" does not begin with enrtree://`)
+  return accept({
+    enabled: !raw["no-discovery"],
+    bootnodes: bootnodes.length > 0 ? bootnodes : undefined,
+    dnsTrees: dnsTrees.length > 0 ? dnsTrees : undefined,
+  })
 }
 
 const parsePeers = (texts: ReadonlyArray<string>): Checked<ReadonlyArray<Enode>> => {

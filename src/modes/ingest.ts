@@ -55,7 +55,8 @@ export const runIngest = (
   Effect.scoped(
     Effect.gen(function* () {
       tuneMemory()
-      const { chain, peers } = yield* chooseNetwork(options)
+      const chosen = yield* chooseNetwork(options)
+      const { chain } = chosen
       const trusted = yield* trustedHashes(chain, options.trustedHashes)
       const directory = yield* dataDirectory(options)
       const storeOptions: OpenOptions = {
@@ -90,7 +91,7 @@ export const runIngest = (
       )
       return yield* ingest(options, directory).pipe(
         Effect.provide(
-          Layer.provideMerge(networkLayer(peers, { privateKey, clientId }), surroundings),
+          Layer.provideMerge(networkLayer(options, chosen, { privateKey, clientId }), surroundings),
         ),
         Effect.provide(store),
       )

@@ -2,12 +2,12 @@
  * What every mode that talks to peers has in common: its chain, its settings, and the Layers from a
  * peer's address to the pool of connected peers.
  */
-import { Effect, Layer, type Scope } from "effect"
+import { Context, Effect, Layer, type Scope } from "effect"
 import type { Chain } from "../chain/Chain.ts"
 import type { ChainSpec } from "../chain/chainSpec.ts"
-import type { Enode } from "../chain/enode.ts"
+import { type Enode, isEnodeInvalid, parseEnode } from "../chain/enode.ts"
 import { resolveNetwork } from "../chain/Network.ts"
-import type { ProbeOptions } from "../cli/syncOptions.ts"
+import type { DiscoveryOptions, ProbeOptions } from "../cli/syncOptions.ts"
 import { UsageError } from "../cli/UsageError.ts"
 import { Blame } from "../fetch/Blame.ts"
 import { ByteGate } from "../fetch/ByteGate.ts"
@@ -45,12 +45,13 @@ export const chooseNetwork = (
         }),
       )
 
-const devnet = Effect.fnUntraced(function* ({ peers }: NetworkOptions) {
+const devnet = Effect.fnUntraced(function* ({ peers, discovery }: NetworkOptions) {
   // The chain generator computes roots and blooms: nothing that a real network should load.
   const { generatedChainSpec } = yield* Effect.promise(
     async () => import("../devnet/generatedChain.ts"),
   )
-  if (peers.length > 0) return { chain: generatedChainSpec(), peers }
+  if (peers.length > 0 || discovery.bootnodes !== undefined)
+    return { chain: generatedChainSpec(), peers }
   const { startEmbeddedDevnet } = yield* Effect.promise(
     async () => import("../devnet/EmbeddedDevnet.ts"),
   )
@@ -70,20 +71,75 @@ export const networkSettings = (options: NetworkOptions): Partial<SettingsShape>
   maxConcurrentDials: options.maxConcurrentDials,
 })
 
-/** From addresses to the pool, over TCP. */
+/** From where peers are found to the pool, over TCP and, where peers are looked for, UDP. */
 export const networkLayer = (
-  peers: ReadonlyArray<Enode>,
+  { discovery }: Pick<NetworkOptions, "discovery">,
+  { chain, peers }: ChosenNetwork,
   identity: Identity,
 ): Layer.Layer<
   Dialer | PeerSource | PeerPool | Reputation | Blame | ByteGate,
-  never,
+  UsageError,
   Settings | Stats | Chain
 > =>
   Dialer.layer.pipe(
-    Layer.provideMerge(PeerSource.layerStatic(peers)),
+    Layer.provideMerge(
+      discovery.enabled
+        ? Layer.scoped(PeerSource, discoveringSource(discovery, chain, peers, identity))
+        : PeerSource.layerStatic(peers),
+    ),
     Layer.provide(PeerConnector.layer(identity)),
     Layer.provideMerge(Blame.layer),
     Layer.provideMerge(Layer.mergeAll(ByteGate.layer, Reputation.layer, PeerPool.layer)),
+  )
+
+/** How long one DNS question may take. */
+const DNS_TIMEOUT_MS = 5_000
+
+/** Static peers, discv4 from the bootnodes, and DNS lists: what of it there is. */
+const discoveringSource = Effect.fnUntraced(function* (
+  discovery: DiscoveryOptions,
+  chain: ChainSpec,
+  peers: ReadonlyArray<Enode>,
+  identity: Identity,
+) {
+  const sources = [PeerSource.fixed(peers)]
+  const trees = discovery.dnsTrees ?? chain.dnsTrees
+  const bootnodes = discovery.bootnodes ?? (yield* bootnodesOf(chain))
+  if (trees.length > 0) {
+    const { DnsSource } = yield* Effect.promise(async () => import("../peers/DnsSource.ts"))
+    const { DnsLookup } = yield* Effect.promise(async () => import("../peers/DnsLookup.ts"))
+    const { isTreeInvalid, parseTreeUrl } = yield* Effect.promise(
+      async () => import("../chain/dnsTree.ts"),
+    )
+    const urls = yield* Effect.forEach(trees, (text) => {
+      const url = parseTreeUrl(text)
+      return isTreeInvalid(url)
+        ? Effect.fail(new UsageError({ reason: `--dns-tree "${text}" is no tree: ${url.reason}` }))
+        : Effect.succeed(url)
+    })
+    const lookup = DnsLookup.layer({ timeoutMs: DNS_TIMEOUT_MS })
+    const built = yield* Layer.build(Layer.provide(DnsSource.layer(urls), lookup))
+    sources.push(Context.get(built, DnsSource))
+  }
+  if (bootnodes.length > 0) {
+    const { startDiscv4Source } = yield* Effect.promise(
+      async () => import("../peers/Discv4Source.ts"),
+    )
+    const { privateKey } = identity
+    const source = yield* Effect.either(startDiscv4Source(chain, { bootnodes, privateKey }))
+    // Without UDP there are still the lists and the peers that were named.
+    if (source._tag === "Right") sources.push(source.right)
+    else yield* Effect.logWarning(`no discovery over UDP: ${source.left.reason}`)
+  }
+  return PeerSource.merged(sources)
+})
+
+const bootnodesOf = (chain: ChainSpec): Effect.Effect<ReadonlyArray<Enode>> =>
+  Effect.sync(() =>
+    chain.bootnodes.flatMap((text) => {
+      const node = parseEnode(text)
+      return isEnodeInvalid(node) ? [] : [node]
+    }),
   )
 
 /** The highest block that is history for some peer: its head less the rollback window. */

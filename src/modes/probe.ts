@@ -39,7 +39,8 @@ export const runProbe = (
   Effect.scoped(
     Effect.gen(function* () {
       tuneMemory()
-      const { chain, peers } = yield* chooseNetwork(options)
+      const chosen = yield* chooseNetwork(options)
+      const { chain } = chosen
       const { receiptsPerRequest } = options
       const surroundings = Layer.mergeAll(
         Settings.layer({ ...networkSettings(options), receiptsPerRequest }),
@@ -49,7 +50,7 @@ export const runProbe = (
       )
       // A key for this run only: a probe writes nothing, not even its key.
       const identity = { privateKey: new Uint8Array(randomBytes(32)), clientId }
-      const layers = Layer.provideMerge(networkLayer(peers, identity), surroundings)
+      const layers = Layer.provideMerge(networkLayer(options, chosen, identity), surroundings)
       return yield* Effect.provide(probe(options), layers)
     }),
   ).pipe(Effect.catchTag("StoreError", endWithStoreError))

@@ -24,12 +24,24 @@ export interface PeerSourceShape {
 
 /** See {@link PeerSourceShape}. */
 export class PeerSource extends Context.Tag("annals/PeerSource")<PeerSource, PeerSourceShape>() {
-  /** The peers named by `--peer`. */
+  /** Only the peers named by `--peer`. */
   static readonly layerStatic = (enodes: ReadonlyArray<Enode>): Layer.Layer<PeerSource> =>
-    Layer.succeed(PeerSource, {
-      candidates: Stream.fromIterable(enodes).pipe(
-        Stream.map((enode): Candidate => ({ enode, source: "static" })),
-      ),
-      description: enodes.length === 0 ? "no --peer was given" : `${enodes.length} static peers`,
-    })
+    Layer.sync(PeerSource, () => PeerSource.fixed(enodes))
+
+  /** All of several sources at once. */
+  static readonly merged = (sources: ReadonlyArray<PeerSourceShape>): PeerSourceShape => ({
+    candidates: Stream.mergeAll(
+      sources.map((source) => source.candidates),
+      { concurrency: "unbounded" },
+    ),
+    description: sources.map((source) => source.description).join("; "),
+  })
+
+  /** The peers named by `--peer`. */
+  static readonly fixed = (enodes: ReadonlyArray<Enode>): PeerSourceShape => ({
+    candidates: Stream.fromIterable(enodes).pipe(
+      Stream.map((enode): Candidate => ({ enode, source: "static" })),
+    ),
+    description: enodes.length === 0 ? "no --peer was given" : `${enodes.length} static peers`,
+  })
 }

@@ -18,6 +18,8 @@ const nothing: RawSyncOptions = {
   network: undefined,
   peer: [],
   "no-discovery": false,
+  bootnode: [],
+  "dns-tree": [],
   "max-peers": undefined,
   "min-peers": undefined,
   "max-concurrent-dials": undefined,
@@ -83,6 +85,7 @@ describe("syncOptions of a probe", () => {
       kind: "probe",
       network: "mainnet",
       peers: [],
+      discovery: { enabled: true, bootnodes: undefined, dnsTrees: undefined },
       maxPeers: 50,
       minPeers: 1,
       maxConcurrentDials: 200,
@@ -125,6 +128,7 @@ describe("syncOptions of a probe", () => {
       kind: "probe",
       network: "hoodi",
       peers: [],
+      discovery: { enabled: true, bootnodes: undefined, dnsTrees: undefined },
       maxPeers: 9,
       minPeers: 2,
       maxConcurrentDials: 3,
@@ -222,6 +226,7 @@ describe("syncOptions of an ingest", () => {
       mode: "ingest",
       network: "mainnet",
       peers: [],
+      discovery: { enabled: true, bootnodes: undefined, dnsTrees: undefined },
       maxPeers: 50,
       minPeers: 1,
       maxConcurrentDials: 200,
@@ -413,5 +418,27 @@ describe("--trusted-hash", () => {
   it("refuses a block above the last number", () => {
     const reason = ingestRefusal({ "trusted-hash": [`9007199254740992:${one}`] })
     assert.include(reason, "the block is above 9007199254740991")
+  })
+})
+
+describe("the flags of discovery", () => {
+  const node = `enode://${"ab".repeat(64)}@127.0.0.1:0?discport=30301`
+
+  it("turn it off, or replace where it begins", () => {
+    assert.isFalse(probe({ "no-discovery": true }).discovery.enabled)
+    const { discovery } = probe({ bootnode: [node], "dns-tree": ["enrtree://KEY@nodes.example"] })
+    assert.deepStrictEqual(
+      discovery.bootnodes?.map(({ udpPort }) => udpPort),
+      [30_301],
+    )
+    assert.deepStrictEqual(discovery.dnsTrees, ["enrtree://KEY@nodes.example"])
+  })
+
+  it("are refused in one line where they name nothing", () => {
+    for (const given of [{ bootnode: ["enode://12@host:1"] }, { "dns-tree": ["nodes.example"] }]) {
+      const refused = syncOptions({ ...nothing, ...given }, CORES)
+      assert(!refused.ok)
+      assert.match(refused.reason, /^--(bootnode|dns-tree) "[^"]+" /)
+    }
   })
 })

@@ -34,7 +34,8 @@ export const start = (
   const child = spawn(process.execPath, [main, ...args], {
     stdio: ["ignore", "pipe", "pipe", "ipc"],
     cwd: options.cwd,
-    env: { ...process.env, ...options.env },
+    // Tests talk to this machine only: nobody is looked for unless a test asks for it.
+    env: { ...process.env, ANNALS_NO_DISCOVERY: "true", ...options.env },
   })
   const limit = setTimeout(() => child.kill("SIGKILL"), LIMIT_MS)
   const outcome = new Promise<Outcome>((resolve) => {
