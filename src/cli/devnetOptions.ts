@@ -8,6 +8,7 @@
  * both; a peer has at most one fault, so the faults together are no more than the peers; every
  * peer has a port up to 65535.
  */
+import { type Enode, isEnodeInvalid, parseEnode } from "../chain/enode.ts"
 import { faultKinds, type FaultKind } from "../devnet/faults.ts"
 import { accept, refuse, type Checked } from "./checked.ts"
 import { maxInteger, maxTimerMs, oneOf, type Flags, type RawOptions } from "./flags.ts"
@@ -85,6 +86,16 @@ export const devnetFlags = {
     max: 1_000_000,
     description: "What a peer sends at most, in Mbit/s. Default: no limit.",
   },
+  discovery: {
+    kind: "switch",
+    description:
+      "The peers answer discv4 on the UDP port of their TCP port's number, and look for each other.",
+  },
+  bootnode: {
+    kind: "list",
+    placeholder: "ENODE",
+    description: "With --discovery: whom the peers ask first. Default: the first of them.",
+  },
   fault: {
     kind: "list",
     placeholder: "KIND=N",
@@ -116,6 +127,10 @@ export interface DevnetOptions {
   readonly latencyMs: number
   /** Of each peer; undefined: no limit. */
   readonly bandwidthMbit: number | undefined
+  /** Whether the peers take part in discv4. */
+  readonly discovery: boolean
+  /** Whom they ask first; none: the first of them. */
+  readonly bootnodes: ReadonlyArray<Enode>
   /** How many peers have each fault. */
   readonly faults: Readonly<Record<FaultKind, number>>
 }
@@ -129,6 +144,8 @@ export const devnetOptions = (raw: RawDevnetOptions): Checked<DevnetOptions> => 
   const peers = raw.peers ?? devnetFlags.peers.default
   const faults = parseFaults(raw.fault, peers)
   if (!faults.ok) return faults
+  const bootnodes = parseBootnodes(raw)
+  if (!bootnodes.ok) return bootnodes
   if (raw.port !== undefined && raw.port + peers - 1 > maxPort) {
     return refuse(`--port ${raw.port} leaves no ports for ${peers} peers`)
   }
@@ -139,6 +156,8 @@ export const devnetOptions = (raw: RawDevnetOptions): Checked<DevnetOptions> => 
     port: raw.port,
     latencyMs: raw["latency-ms"] ?? devnetFlags["latency-ms"].default,
     bandwidthMbit: raw["bandwidth-mbit"],
+    discovery: raw.discovery,
+    bootnodes: bootnodes.value,
     faults: faults.value,
   })
 }
@@ -165,6 +184,17 @@ const parseSource = (
     return refuse("--shape and --seed go with --generate, not with --chain")
   }
   return accept({ network: network ?? "mainnet", chainFiles: chain, generate: undefined })
+}
+
+const parseBootnodes = (raw: RawDevnetOptions): Checked<ReadonlyArray<Enode>> => {
+  if (raw.bootnode.length > 0 && !raw.discovery) return refuse("--bootnode goes with --discovery")
+  const bootnodes: Array<Enode> = []
+  for (const text of raw.bootnode) {
+    const node = parseEnode(text)
+    if (isEnodeInvalid(node)) return refuse(`--bootnode "${text}" is no enode: ${node.reason}`)
+    bootnodes.push(node)
+  }
+  return accept(bootnodes)
 }
 
 const parseEthVersions = (text: string): Checked<ReadonlyArray<EthVersion>> => {

@@ -29,6 +29,8 @@ export interface DevnetPeerOptions {
   /** Of what the peer sends, over all its sessions; undefined for no limit. */
   readonly bandwidthMbit: number | undefined
   readonly fault: FaultKind | undefined
+  /** Whom it asks first when it takes part in discv4; undefined when it does not. */
+  readonly discovery: { readonly bootnodes: ReadonlyArray<Enode> } | undefined
 }
 
 const HOST = "127.0.0.1"
@@ -64,6 +66,19 @@ export const startDevnetPeer = (
     }
     const where = { host: HOST, port: options.port, maxOpening: MAX_OPENING }
     const listener = yield* listen(where, sessionOptions, (session) => session.closed)
+    if (options.discovery !== undefined) {
+      const { startDevnetDiscovery } = yield* Effect.promise(
+        async () => import("./DevnetDiscovery.ts"),
+      )
+      yield* startDevnetDiscovery({
+        privateKey: sessionOptions.privateKey,
+        host: HOST,
+        port: listener.port,
+        chain: options.chain,
+        head,
+        bootnodes: options.discovery.bootnodes,
+      })
+    }
     return {
       nodeId: toHex(key.getPublicKey().subarray(1)),
       host: HOST,

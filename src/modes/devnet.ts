@@ -4,7 +4,7 @@
  */
 import { Effect } from "effect"
 import type { ChainSpec } from "../chain/chainSpec.ts"
-import { formatEnode } from "../chain/enode.ts"
+import { type Enode, formatEnode } from "../chain/enode.ts"
 import { resolveNetwork } from "../chain/Network.ts"
 import { ExitCode, exitCodeOfSignal } from "../cli/exitCodes.ts"
 import type { DevnetOptions } from "../cli/devnetOptions.ts"
@@ -28,8 +28,11 @@ export const runDevnet = Effect.fn("runDevnet")(function* (
   const faults = assignFaults(options)
   return yield* Effect.scoped(
     Effect.gen(function* () {
-      const enodes = yield* Effect.forEach(faults, (fault, index) =>
-        startDevnetPeer({
+      const enodes: Array<Enode> = []
+      for (const [index, fault] of faults.entries()) {
+        // The first one is the others' bootnode where none was named.
+        const bootnodes = options.bootnodes.length > 0 ? options.bootnodes : enodes.slice(0, 1)
+        const enode = yield* startDevnetPeer({
           chain,
           served,
           ethVersions: options.ethVersions,
@@ -37,8 +40,10 @@ export const runDevnet = Effect.fn("runDevnet")(function* (
           latencyMs: options.latencyMs,
           bandwidthMbit: options.bandwidthMbit,
           fault,
-        }),
-      )
+          discovery: options.discovery ? { bootnodes } : undefined,
+        })
+        enodes.push(enode)
+      }
       for (const enode of enodes) yield* terminal.data(formatEnode(enode))
       const { numbers, firstBlock, lastBlock } = served
       yield* terminal.log(

@@ -17,6 +17,8 @@ const nothing: RawDevnetOptions = {
   port: undefined,
   "latency-ms": undefined,
   "bandwidth-mbit": undefined,
+  discovery: false,
+  bootnode: [],
   fault: [],
 }
 
@@ -54,6 +56,8 @@ describe("devnetOptions", () => {
       port: undefined,
       latencyMs: 0,
       bandwidthMbit: undefined,
+      discovery: false,
+      bootnodes: [],
       faults: noFaults,
     })
   })
@@ -88,6 +92,8 @@ describe("devnetOptions", () => {
       port: 30_303,
       latencyMs: 50,
       bandwidthMbit: 100,
+      discovery: false,
+      bootnodes: [],
       faults: { ...noFaults, slow: 1, silent: 2, lie: 1 },
     })
   })
