@@ -28,8 +28,10 @@ interface Draft {
 export interface BatchAssembly extends PartSink {
   /** Takes the batch's headers; blocks that need no request are settled here. */
   readonly begin: (headers: ReadonlyArray<HashedHeader>) => Effect.Effect<void>
-  /** The blocks that need a request for this kind of part. */
-  readonly needing: (kind: PartKind) => ReadonlyArray<HashedHeader>
+  /** The blocks that need a request. */
+  readonly open: () => ReadonlyArray<HashedHeader>
+  /** Whether a block needs a request for this kind of part. */
+  readonly needs: (kind: PartKind, block: HashedHeader) => boolean
   /** Every request is through; what is still listened for is waited for in the background. */
   readonly close: Effect.Effect<void>
 }
@@ -98,10 +100,12 @@ export const makeAssembler = Effect.fnUntraced(function* (
           yield* settle(draft)
         }
       }),
-      needing: (kind) =>
-        [...drafts.values()]
-          .filter(({ state, parts }) => state === "open" && parts[kind] === undefined)
-          .map(({ block }) => block),
+      open: () =>
+        [...drafts.values()].filter(({ state }) => state === "open").map(({ block }) => block),
+      needs: (kind, { header }) => {
+        const draft = drafts.get(header.number)
+        return draft?.state === "open" && draft.parts[kind] === undefined
+      },
       arrived: (kind, block, item) =>
         Effect.suspend(() => {
           const draft = drafts.get(block.header.number)
@@ -119,8 +123,13 @@ export const makeAssembler = Effect.fnUntraced(function* (
           for (const { header } of blocks) {
             const draft = drafts.get(header.number)
             if (draft?.state !== "open") continue
-            draft.state = "failed"
             lost.push(header.number)
+            if (error._tag === "Timeout") draft.state = "failed"
+            else {
+              // Nothing that comes later can make it whole: its bytes are not worth holding.
+              draft.state = "settled"
+              gate.release(draft.heldBytes)
+            }
           }
           return scheduler.failed(batchId, lost, error)
         }),

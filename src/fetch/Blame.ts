@@ -2,7 +2,7 @@
  * The one place where a failure is booked: counted under its name, held against the peer's
  * reputation, and the peer's session ended when that means a ban. What it means is `verdict.ts`'s.
  */
-import { Context, Effect, Layer } from "effect"
+import { Clock, Context, Effect, Layer } from "effect"
 import { Stats } from "../observe/Stats.ts"
 import { PeerPool } from "../peers/PeerPool.ts"
 import { Reputation } from "../peers/Reputation.ts"
@@ -35,8 +35,11 @@ export class Blame extends Context.Tag("annals/Blame")<Blame, BlameShape>() {
           return result
         },
         punish: Effect.fnUntraced(function* (peerId, consequence) {
+          const before = yield* reputation.standing(peerId)
           const standing = yield* reputation.failed(peerId, consequence)
-          if (standing.banned) {
+          const nowMs = yield* Clock.currentTimeMillis
+          const wasBanned = before.banned && before.usableFromMs > nowMs
+          if (standing.banned && !wasBanned) {
             const tally = stats.peers.get(peerId)
             if (tally !== undefined) tally.bans += 1
             const why =

@@ -2,15 +2,14 @@
  * What a mode asks of its peers, and how. The one thing in which the fetch of a probe differs from
  * that of ingest.
  */
-import { Context, Effect, Layer } from "effect"
+import { Context, type Effect, Layer } from "effect"
 import { matchByGas } from "./matchReceipts.ts"
 import type { MatchReceipts, PartMethod } from "./PartFetch.ts"
-import { Settings } from "../Settings.ts"
 
 /** See the module. */
 export interface FetchPlanShape {
   /** How bodies are fetched beside the receipts; undefined where none are. */
-  readonly bodies: Effect.Effect<PartMethod, never, Settings> | undefined
+  readonly bodies: Effect.Effect<PartMethod> | undefined
   /**
    * `fixed`: exactly `receiptsPerRequest` blocks a request. `adaptive`: as many as their answer is
    * predicted to fill `answerTargetBytes`, `receiptsPerRequest` at most; deadlines follow the

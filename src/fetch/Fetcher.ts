@@ -9,7 +9,8 @@
  * {@link ByteGate} until the last stage gives them back.
  *
  * Invariants:
- * - bytes are reserved before they are asked for;
+ * - bytes are reserved before they are asked for, and nobody waits for bytes who holds some but the
+ *   headers, for which there is room of its own;
  * - every block of a batch is delivered or reported as failed before the batch ends;
  * - parts that are empty by their header's root cost no request.
  */
@@ -18,12 +19,13 @@ import type { FetchedBlock } from "../domain/fetchedBlock.ts"
 import { Stats } from "../observe/Stats.ts"
 import { type Assignment, Scheduler } from "../scheduler/Scheduler.ts"
 import { Settings } from "../Settings.ts"
-import { makeAssembler } from "./BatchAssembly.ts"
+import { endOrFail } from "./EndOrFail.ts"
+import { type BatchAssembly, makeAssembler } from "./BatchAssembly.ts"
 import { ByteGate } from "./ByteGate.ts"
-import { checkHeaders } from "./checkHeaders.ts"
+import { checkHeaders, type HashedHeader } from "./checkHeaders.ts"
 import { MissingHeaders, Truncated, WrongHeader } from "./FetchError.ts"
 import { FetchPlan } from "./FetchPlan.ts"
-import { makePartFetch } from "./PartFetch.ts"
+import { makePartFetch, type PartFetch } from "./PartFetch.ts"
 import { makePeerLanes, type PartKind, type PeerLanes } from "./PeerLanes.ts"
 import { makeReceiptsMethod } from "./ReceiptsFetch.ts"
 
@@ -51,7 +53,7 @@ export class Fetcher extends Context.Tag("annals/Fetcher")<Fetcher, FetcherShape
         // A scheduler never assigns more batches than the connected peers have slots.
         Stream.mapEffect(fetchBatch, { concurrency: "unbounded", unordered: true }),
         Stream.runDrain,
-        Effect.ensuring(out.end),
+        Effect.onExit((exit) => endOrFail(out, exit)),
         Effect.forkScoped,
       )
       return { blocks: Mailbox.toStream(out) }
@@ -71,13 +73,63 @@ const makeBatchFetch = Effect.fnUntraced(function* (out: Mailbox.Mailbox<Fetched
   const fetchBodies =
     plan.bodies === undefined ? undefined : yield* makePartFetch(lanes, yield* plan.bodies)
   const fetchHeaders = yield* makeHeadersFetch(lanes)
-  const kinds: ReadonlyArray<readonly [PartKind, typeof fetchReceipts]> =
+  const kinds: ReadonlyArray<readonly [PartKind, PartFetch]> =
     fetchBodies === undefined
       ? [["receipts", fetchReceipts]]
       : [
           ["bodies", fetchBodies],
           ["receipts", fetchReceipts],
         ]
+
+  /** One turn: the parts of some blocks, kinds side by side. Afterwards nothing of it is held. */
+  const fetchSome = (
+    assignment: Assignment,
+    assembly: BatchAssembly,
+    blocks: ReadonlyArray<HashedHeader>,
+  ): Effect.Effect<void> => {
+    const { peer } = assignment
+    const requests = kinds.flatMap(([kind, fetch]) => {
+      const needing = blocks.filter((block) => assembly.needs(kind, block))
+      if (needing.length === 0) return []
+      const gasUsed = needing.map((block) => block.header.gasUsed)
+      const reservedBytes = lanes.reserveFor(peer, kind, gasUsed)
+      const job = { assignment, blocks: needing, sink: assembly }
+      return [{ kind, reservedBytes, run: fetch(job, reservedBytes) }]
+    })
+    const bytes = requests.reduce((sum, { reservedBytes }) => sum + reservedBytes, 0)
+    const kindsAsked = requests.map(({ kind }) => kind)
+    const run = Effect.all(
+      requests.map(({ run }) => run),
+      { concurrency: "unbounded", discard: true },
+    )
+    return lanes.inTurn(peer, kindsAsked, bytes, run)
+  }
+
+  /** All parts of the batch, some blocks at a time. */
+  const fetchParts = (assignment: Assignment, assembly: BatchAssembly): Effect.Effect<void> => {
+    const open = assembly.open()
+    let at = 0
+    // Each turn takes the next blocks: by then earlier answers have taught what blocks weigh.
+    const turns = Effect.whileLoop({
+      while: () => at < open.length,
+      body: () => {
+        const rest = open.slice(at)
+        const count = Math.min(
+          ...kinds.map(([kind]) => {
+            const gasUsed = rest.map((block) =>
+              assembly.needs(kind, block) ? block.header.gasUsed : 0,
+            )
+            return lanes.nextCount(assignment.peer, kind, gasUsed)
+          }),
+        )
+        at += count
+        return fetchSome(assignment, assembly, rest.slice(0, count))
+      },
+      step: () => undefined,
+    })
+    const workers = Array.from({ length: plan.requestsAtOnce }, () => turns)
+    return Effect.all(workers, { concurrency: "unbounded", discard: true })
+  }
 
   return Effect.fnUntraced(function* (assignment: Assignment) {
     const { batchId, fromBlock, toBlock, peer } = assignment
@@ -86,11 +138,7 @@ const makeBatchFetch = Effect.fnUntraced(function* (out: Mailbox.Mailbox<Fetched
     yield* fetchHeaders(assignment, (headers) =>
       Effect.zipRight(
         assembly.begin(headers),
-        Effect.forEach(
-          kinds,
-          ([kind, fetch]) => fetch({ assignment, blocks: assembly.needing(kind), sink: assembly }),
-          { concurrency: "unbounded", discard: true },
-        ),
+        Effect.suspend(() => fetchParts(assignment, assembly)),
       ),
     ).pipe(
       Effect.catchAll((error) => scheduler.failed(batchId, numbers(fromBlock, toBlock), error)),
@@ -132,14 +180,15 @@ const makeHeadersFetch = Effect.fnUntraced(function* (lanes: PeerLanes) {
   ) {
     const { fromBlock, toBlock, peer } = assignment
     const limit = toBlock - fromBlock + 1
-    const answer = yield* lanes.ask({
+    const reservedBytes = limit * headerBytes
+    const ask = lanes.ask({
       peer,
       kind: "headers",
-      reserveBytes: limit * headerBytes,
-      overdraw: false,
+      reservedBytes,
       send: (timeoutMs) =>
         peer.getBlockHeaders({ start: fromBlock, limit, skip: 0, reverse: false }, timeoutMs),
     })
+    const answer = yield* lanes.inTurn(peer, ["headers"], reservedBytes, ask)
     yield* check(assignment, answer.headers).pipe(
       Effect.flatMap(use),
       Effect.ensuring(Effect.sync(() => gate.release(answer.bytes))),

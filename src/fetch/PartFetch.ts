@@ -1,6 +1,6 @@
 /**
- * The parts of a batch's blocks, kind by kind: requests are cut, sent, their answers dealt out to
- * the blocks, until every block of the batch has its part or is reported as failed.
+ * The parts of a batch's blocks, kind by kind: a request is sent, and its answer dealt out to the
+ * blocks; each gets its part or is reported as failed.
  *
  * A kind (receipts in `ReceiptsFetch.ts`, bodies in `BodiesFetch.ts`) says how to ask and how to
  * read an answer; what an answer means is the same for all.
@@ -13,7 +13,6 @@ import { ByteGate } from "./ByteGate.ts"
 import type { HashedHeader } from "./checkHeaders.ts"
 import { dealAnswer } from "./dealAnswer.ts"
 import { EmptyAnswer, type FetchError, Skipped, Truncated } from "./FetchError.ts"
-import { FetchPlan } from "./FetchPlan.ts"
 import type { PartMatches } from "./matchReceipts.ts"
 import type { PartKind, PeerLanes } from "./PeerLanes.ts"
 
@@ -46,7 +45,6 @@ export interface PartAnswer {
 /** What a kind of part has of its own. */
 export interface PartMethod {
   readonly kind: PartKind
-  readonly reserveBytes: number
   /** Asks for the parts of these blocks. */
   readonly send: (job: PartJob, timeoutMs: number) => Effect.Effect<PartAnswer, RequestError>
   /** Tells whose the whole items are; fails when an item is broken. */
@@ -74,9 +72,8 @@ export type MatchReceipts = (
   form: ReceiptsForm,
 ) => PartMatches
 
-/** Gives the effect that fetches one kind of part for all `blocks` of a batch; it never fails. */
+/** Gives the effect that asks for one kind of part once and deals the answer out. */
 export const makePartFetch = Effect.fnUntraced(function* (lanes: PeerLanes, method: PartMethod) {
-  const plan = yield* FetchPlan
   const gate = yield* ByteGate
 
   /** Deals a readable answer out to its blocks. */
@@ -126,14 +123,12 @@ export const makePartFetch = Effect.fnUntraced(function* (lanes: PeerLanes, meth
     }
   })
 
-  const request = Effect.fn("Fetcher.part")(function* (job: PartJob) {
-    const { peer } = job.assignment
+  return Effect.fn("Fetcher.part")(function* (job: PartJob, reservedBytes: number) {
     const answer = yield* Effect.either(
       lanes.ask({
-        peer,
+        peer: job.assignment.peer,
         kind: method.kind,
-        reserveBytes: method.reserveBytes,
-        overdraw: false,
+        reservedBytes,
         send: (timeoutMs) => method.send(job, timeoutMs),
         late: (answer) => settle(job, answer),
         listening: job.sink.listening,
@@ -142,22 +137,7 @@ export const makePartFetch = Effect.fnUntraced(function* (lanes: PeerLanes, meth
     if (answer._tag === "Left") return yield* job.sink.failed(job.blocks, answer.left)
     yield* settle(job, answer.right)
   })
-
-  return (job: PartJob): Effect.Effect<void> => {
-    let at = 0
-    // Each takes the next blocks when it is its turn: by then earlier answers have taught the size.
-    const worker = Effect.whileLoop({
-      while: () => at < job.blocks.length,
-      body: () => {
-        const rest = job.blocks.slice(at)
-        const gasUsed = rest.map((block) => block.header.gasUsed)
-        const count = lanes.nextCount(job.assignment.peer, method.kind, gasUsed)
-        at += count
-        return request({ ...job, blocks: rest.slice(0, count) })
-      },
-      step: () => undefined,
-    })
-    const workers = Array.from({ length: plan.requestsAtOnce }, () => worker)
-    return Effect.all(workers, { concurrency: "unbounded", discard: true })
-  }
 })
+
+/** Fetches one kind of part for some blocks, whose bytes are reserved; never fails. */
+export type PartFetch = Effect.Effect.Success<ReturnType<typeof makePartFetch>>

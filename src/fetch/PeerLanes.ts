@@ -1,6 +1,7 @@
 /**
  * How peers are asked: one at a time for each kind of part, with a deadline that follows the peer,
- * and with the bytes of the answer reserved before. What is learned of a peer (how fast it answers,
+ * and with the bytes of the answer reserved before. Who holds parts never waits for bytes: a turn
+ * takes all the kinds that it is for, then reserves for all of them, then asks. What is learned of a peer (how fast it answers,
  * what its blocks weigh) is kept with it, and forgotten with it.
  */
 import { Duration, Effect, Fiber, type Scope } from "effect"
@@ -11,7 +12,7 @@ import { type RequestError, Timeout } from "../wire/WireError.ts"
 import { ByteGate } from "./ByteGate.ts"
 import { FetchPlan } from "./FetchPlan.ts"
 import { afterPace, deadlineMs, type Pace, unknownPace } from "./pace.ts"
-import { afterSizes, planRequests, type SizeEstimate, unknownSize } from "./sizing.ts"
+import { afterSizes, planRequests, predictBytes, type SizeEstimate, unknownSize } from "./sizing.ts"
 
 /** A kind of part that is asked for by hash. */
 export type PartKind = Exclude<RequestKind, "headers">
@@ -27,10 +28,8 @@ interface Answer {
 export interface Question<A extends Answer> {
   readonly peer: Peer
   readonly kind: RequestKind
-  /** What its answer is taken to weigh. */
-  readonly reserveBytes: number
-  /** Whether the bytes are taken without waiting: who asks already holds some. */
-  readonly overdraw: boolean
+  /** What was reserved for its answer; afterwards exactly the answer's bytes are held. */
+  readonly reservedBytes: number
   readonly send: (timeoutMs: number) => Effect.Effect<A, RequestError>
   /** What to do with an answer that came after its deadline; its bytes are held by then. */
   readonly late?: (answer: A) => Effect.Effect<void>
@@ -43,6 +42,11 @@ interface Lane {
   pace: Pace
   size: SizeEstimate
 }
+
+/** A guess is exceeded now and then; what is exceeded is overdrawn. */
+const RESERVE_MARGIN = 1.25
+
+const kindOrder: ReadonlyArray<RequestKind> = ["headers", "bodies", "receipts"]
 
 /** After its deadline a request is listened for this many times as long. */
 const LATE_TIMES = 3
@@ -78,13 +82,13 @@ export const makePeerLanes = Effect.fnUntraced(function* (scope: Scope.Scope) {
   /** Sends; afterwards exactly the answer's bytes are held, or none after a failure. */
   const exchange = <A extends Answer>(question: Question<A>, timeoutMs: number) =>
     Effect.gen(function* () {
-      const { reserveBytes, kind, peer } = question
+      const { reservedBytes, kind, peer } = question
       stats.requests[kind] += 1
       const answer = yield* question
         .send(timeoutMs)
-        .pipe(Effect.tapErrorCause(() => Effect.sync(() => gate.release(reserveBytes))))
-      if (answer.bytes > reserveBytes) gate.overdraw(answer.bytes - reserveBytes)
-      else gate.release(reserveBytes - answer.bytes)
+        .pipe(Effect.tapErrorCause(() => Effect.sync(() => gate.release(reservedBytes))))
+      if (answer.bytes > reservedBytes) gate.overdraw(answer.bytes - reservedBytes)
+      else gate.release(reservedBytes - answer.bytes)
       stats.answered(kind, answer.elapsedMs, answer.bytes)
       const lane = laneOf(peer, kind)
       lane.pace = afterPace(lane.pace, answer.elapsedMs)
@@ -107,26 +111,38 @@ export const makePeerLanes = Effect.fnUntraced(function* (scope: Scope.Scope) {
       return yield* new Timeout({ peerId: peer.peerId, what, afterMs: timeoutMs })
     })
 
-  /** Asks when it is the kind's turn at this peer and the bytes are free. */
-  const ask = <A extends Answer>(question: Question<A>): Effect.Effect<A, RequestError> => {
-    const lane = laneOf(question.peer, question.kind)
-    const { late } = question
-    return Effect.suspend(() => {
+  /** Asks; for who has the turn and has reserved. */
+  const ask = <A extends Answer>(question: Question<A>): Effect.Effect<A, RequestError> =>
+    Effect.suspend(() => {
+      const { peer, kind, late } = question
       const floorMs = settings.requestTimeoutMs
-      const timeoutMs = plan.requests === "fixed" ? floorMs : deadlineMs(lane.pace, floorMs)
-      return late === undefined || plan.requests === "fixed"
+      const fixed = plan.requests === "fixed"
+      const timeoutMs = fixed ? floorMs : deadlineMs(laneOf(peer, kind).pace, floorMs)
+      return late === undefined || fixed
         ? exchange(question, timeoutMs)
         : exchangeOrLate(question, timeoutMs, late)
-    }).pipe((asked) => {
-      const reserve = question.overdraw
-        ? Effect.sync(() => gate.overdraw(question.reserveBytes))
-        : gate.reserve(question.reserveBytes)
-      return lane.turns.withPermits(1)(Effect.zipRight(reserve, asked))
     })
-  }
+
+  /**
+   * Runs `use` when it is the turn of all these kinds at this peer and their bytes are free. Turns
+   * are taken in one order, so that two batches of a peer never wait for each other.
+   */
+  const inTurn = <A, E>(
+    peer: Peer,
+    kinds: ReadonlyArray<RequestKind>,
+    reserveBytes: number,
+    use: Effect.Effect<A, E>,
+  ): Effect.Effect<A, E> =>
+    kindOrder
+      .filter((kind) => kinds.includes(kind))
+      .reduceRight(
+        (inner, kind) => laneOf(peer, kind).turns.withPermits(1)(inner),
+        Effect.zipRight(gate.reserve(reserveBytes), use),
+      )
 
   return {
     ask,
+    inTurn,
     /** How many of the next blocks, which use this gas, go into the next request. */
     nextCount: (peer: Peer, kind: PartKind, gasUsed: ReadonlyArray<number>): number => {
       const mostBlocks = settings.receiptsPerRequest
@@ -134,6 +150,13 @@ export const makePeerLanes = Effect.fnUntraced(function* (scope: Scope.Scope) {
       const { size } = laneOf(peer, kind)
       const bounds = { targetBytes: settings.answerTargetBytes, mostBlocks }
       return planRequests(gasUsed.slice(0, mostBlocks + 1), size, bounds)[0] ?? 0
+    },
+    /** What to reserve for an answer about blocks that use this gas together. */
+    reserveFor: (peer: Peer, kind: PartKind, gasUsed: ReadonlyArray<number>): number => {
+      if (plan.requests === "fixed") return settings.receiptsAnswerBytes
+      const { size } = laneOf(peer, kind)
+      const predicted = gasUsed.reduce((sum, gas) => sum + predictBytes(size, gas), 0)
+      return Math.min(settings.receiptsAnswerBytes, Math.ceil(predicted * RESERVE_MARGIN))
     },
     /** An answer of a kind weighed `bytes` for blocks that used this gas together. */
     learnSize: (peer: Peer, kind: PartKind, bytes: number, gasUsed: number): void => {

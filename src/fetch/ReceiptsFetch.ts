@@ -19,9 +19,16 @@ import type { PeerLanes } from "./PeerLanes.ts"
 /** The least gas of a transaction: bounds the receipts that a block's gas allows. */
 const LEAST_TRANSACTION_GAS = 21_000
 
+/**
+ * Bounds of one block's receipts over eth/70, against a peer that never comes to an end. The largest
+ * block known weighs 10.66 MB; reth cuts at 2 MiB.
+ */
+const MOST_PARTS = 32
+const MOST_BYTES = 64 * 1024 * 1024
+
 /** How receipts are asked for and read. */
 export const makeReceiptsMethod = Effect.fnUntraced(function* (lanes: PeerLanes) {
-  const { receiptsAnswerBytes: reserveBytes } = yield* Settings
+  const { receiptsAnswerBytes } = yield* Settings
   const { matchReceipts } = yield* FetchPlan
   const gate = yield* ByteGate
 
@@ -40,12 +47,12 @@ export const makeReceiptsMethod = Effect.fnUntraced(function* (lanes: PeerLanes)
     let count = countReceipts(start)
     for (let cut = true; cut;) {
       const firstIndex = count
+      // Who continues a block holds its first part: to wait here could be to wait for oneself.
+      gate.overdraw(receiptsAnswerBytes)
       const answer = yield* lanes.ask({
         peer,
         kind: "receipts",
-        reserveBytes,
-        // Who continues a block holds its first part: to wait here could be to wait for oneself.
-        overdraw: true,
+        reservedBytes: receiptsAnswerBytes,
         send: (timeoutMs) => send(job, [block], firstIndex, timeoutMs),
       })
       held.bytes += answer.bytes
@@ -55,8 +62,8 @@ export const makeReceiptsMethod = Effect.fnUntraced(function* (lanes: PeerLanes)
         return yield* new EmptyAnswer({ peerId, fromBlock: number, asked: 1 })
       }
       count += got
-      if (count > most) {
-        const reason = `${count} receipts for ${gasUsed} gas`
+      if (count > most || parts.length > MOST_PARTS || held.bytes > MOST_BYTES) {
+        const reason = `${count} receipts, ${held.bytes} bytes in ${parts.length + 1} parts, for ${gasUsed} gas`
         return yield* new Malformed({ peerId, what: "receipts", reason })
       }
       parts.push(part)
@@ -85,7 +92,6 @@ export const makeReceiptsMethod = Effect.fnUntraced(function* (lanes: PeerLanes)
 
   const method: PartMethod = {
     kind: "receipts",
-    reserveBytes,
     send: (job, timeoutMs) => send(job, job.blocks, 0, timeoutMs),
     match: Effect.fnUntraced(function* (job, answer, whole) {
       const { blocks } = job

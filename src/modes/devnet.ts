@@ -71,6 +71,8 @@ export const runDevnet = Effect.fn("runDevnet")(function* (
 /** Waits for the end of the program that started this one, where there is a channel to it. */
 const orphaned: Effect.Effect<void> = Effect.async((resume) => {
   const gone = (): void => resume(Effect.void)
+  // It may have gone while the chain was made.
+  if (process.send !== undefined && !process.connected) return gone()
   process.on("disconnect", gone)
   return Effect.sync(() => process.off("disconnect", gone))
 })

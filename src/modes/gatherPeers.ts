@@ -10,6 +10,8 @@ import { PeerSource } from "../peers/PeerSource.ts"
 import { Settings } from "../Settings.ts"
 
 const LOOK_EVERY_MS = 20
+/** However soon blocks are given up: a first handshake with somebody far away takes its time. */
+const LEAST_WAIT_MS = 3_000
 const TELL_EVERY_MS = 10_000
 /** How many of the nodes that were tried are named. */
 const MOST_NAMED = 20
@@ -42,7 +44,7 @@ export const gatherPeers: Effect.Effect<
   yield* enough.pipe(
     Effect.race(dialer.noneLeft),
     Effect.race(tell),
-    Effect.timeoutOption(Duration.millis(giveUpMs)),
+    Effect.timeoutOption(Duration.millis(Math.max(giveUpMs, LEAST_WAIT_MS))),
     Effect.ensuring(terminal.endProgress),
   )
   const peers = yield* pool.connected

@@ -39,7 +39,7 @@ import { Writer } from "../write/Writer.ts"
 import { tuneMemory } from "../wire/tuneMemory.ts"
 import { clientId } from "./clientId.ts"
 import { elapsedSince, gatherPeers, tellNoPeers } from "./gatherPeers.ts"
-import { chooseNetwork, headOf, networkLayer, networkSettings } from "./network.ts"
+import { chooseNetwork, measureEnd, networkLayer, networkSettings } from "./network.ts"
 import { endWithStoreError } from "./storeErrors.ts"
 import { tellMissing } from "./tellMissing.ts"
 
@@ -139,13 +139,21 @@ interface IngestEnd {
 
 const ingest = Effect.fnUntraced(function* (options: IngestOptions, directory: string) {
   const terminal = yield* Terminal
+  const stop = yield* Stop
   const store = yield* Store
   const stats = yield* Stats
   const ingestStats = yield* IngestStats
   const usage = yield* ProcessUsage
   const chain = yield* Chain
-  const end = yield* ingestRange(options)
-  yield* fillTables(options, end)
+  const fetched = yield* ingestRange(options)
+  const end = yield* Effect.raceFirst(
+    Effect.as(fillTables(options, fetched), fetched),
+    Effect.map(stop.requested, (signal) => ({
+      ...fetched,
+      complete: false,
+      code: exitCodeOfSignal(signal),
+    })),
+  )
   const summary = summarizeIngest(
     stats,
     {
@@ -201,7 +209,7 @@ const ingestRange = Effect.fnUntraced(function* (options: IngestOptions) {
     yield* tellNoPeers
     return ended(ExitCode.noPeers)
   }
-  const last = endBlock ?? headOf(gathered.value, options.rollbackWindow)
+  const last = endBlock ?? (yield* measureEnd(startBlock, options.rollbackWindow))
   if (last < startBlock) {
     const line = `annals: nothing to fetch: the peers' head less the rollback window is block ${last}, below the start block ${startBlock}`
     yield* terminal.log(line, "error")
@@ -211,7 +219,7 @@ const ingestRange = Effect.fnUntraced(function* (options: IngestOptions) {
   yield* tellWork(work, stored.count, opened.databaseBytes)
   const startedMs = yield* Clock.currentTimeMillis
   const cpuAtStartMs = usage.cpuMs()
-  return yield* fetchWork(work).pipe(
+  return yield* Effect.scoped(fetchWork(work)).pipe(
     Effect.map(({ code, failed }) =>
       ended(code, { failed, endBlock: last, startedMs, cpuAtStartMs }),
     ),
@@ -220,12 +228,15 @@ const ingestRange = Effect.fnUntraced(function* (options: IngestOptions) {
 })
 
 /** The stages between the pool of peers and the store: what makes this program an ingest. */
-export const ingestStages = (options: Pick<IngestOptions, "workers" | "verify">) =>
+export const ingestStages = (
+  { workers, verify }: Pick<IngestOptions, "workers" | "verify">,
+  pool: Layer.Layer<CheckPool> = workers === 0
+    ? CheckPool.layerInline
+    : CheckPool.layerThreads(workers),
+) =>
   layerStoreWriter.pipe(
-    Layer.provide(layerChecking(options.verify)),
-    Layer.provide(
-      options.workers === 0 ? CheckPool.layerInline : CheckPool.layerThreads(options.workers),
-    ),
+    Layer.provide(layerChecking(verify)),
+    Layer.provide(pool),
     Layer.provide(Fetcher.layer),
     Layer.provide(layerIngestPlan),
     Layer.provideMerge(Scheduler.layer),
@@ -235,8 +246,9 @@ const fetchWork = Effect.fnUntraced(function* (work: BlockRanges) {
   const scheduler = yield* Scheduler
   const writer = yield* Writer
   const stop = yield* Stop
-  const progress = yield* Effect.fork(reportProgress)
-  const stopping = yield* Effect.fork(Effect.tap(stop.requested, () => abandonRequests))
+  // Scoped: whatever ends the run, the line is not drawn any more.
+  const progress = yield* Effect.forkScoped(reportProgress)
+  const stopping = yield* Effect.forkScoped(Effect.tap(stop.requested, () => abandonRequests))
   const [, failed] = yield* Effect.all([writer.run, scheduler.finished], {
     concurrency: "unbounded",
   })
@@ -247,9 +259,10 @@ const fetchWork = Effect.fnUntraced(function* (work: BlockRanges) {
     const asked: StopSignal = yield* stop.requested
     return { code: exitCodeOfSignal(asked), failed: BlockRanges.empty }
   }
-  yield* tellMissing(failed)
   if (failed.count === 0) return { code: ExitCode.complete, failed }
   const refuted = and(yield* scheduler.refuted, failed).next(work.next(0) ?? 0) !== undefined
+  const why = refuted ? "what was offered for them failed its checks" : "no peer served them"
+  yield* tellMissing(failed, why)
   return { code: refuted ? ExitCode.failedChecks : ExitCode.gaps, failed }
 })
 

@@ -2,7 +2,7 @@
  * What every mode that talks to peers has in common: its chain, its settings, and the Layers from a
  * peer's address to the pool of connected peers.
  */
-import { Context, Effect, Layer, type Scope } from "effect"
+import { Clock, Context, Duration, Effect, Layer, type Scope } from "effect"
 import type { Chain } from "../chain/Chain.ts"
 import type { ChainSpec } from "../chain/chainSpec.ts"
 import { type Enode, isEnodeInvalid, parseEnode } from "../chain/enode.ts"
@@ -14,10 +14,10 @@ import { ByteGate } from "../fetch/ByteGate.ts"
 import type { Stats } from "../observe/Stats.ts"
 import { Dialer } from "../peers/Dialer.ts"
 import { type Identity, PeerConnector } from "../peers/PeerConnector.ts"
-import { type PooledPeer, PeerPool } from "../peers/PeerPool.ts"
+import { PeerPool } from "../peers/PeerPool.ts"
 import { PeerSource } from "../peers/PeerSource.ts"
 import { Reputation } from "../peers/Reputation.ts"
-import type { Settings, SettingsShape } from "../Settings.ts"
+import { Settings, type SettingsShape } from "../Settings.ts"
 
 /** What probe and ingest are both asked for. */
 export type NetworkOptions = Omit<ProbeOptions, "receiptsPerRequest">
@@ -142,6 +142,36 @@ const bootnodesOf = (chain: ChainSpec): Effect.Effect<ReadonlyArray<Enode>> =>
     }),
   )
 
-/** The highest block that is history for some peer: its head less the rollback window. */
-export const headOf = (peers: ReadonlyArray<PooledPeer>, rollbackWindow: number): number =>
-  Math.max(...peers.map(({ range }) => range.to)) - rollbackWindow
+/** How long heads are gathered before they are believed: the first to come may be a straggler. */
+const WARM_UP_MS = 2_000
+const LOOK_EVERY_MS = 200
+
+/**
+ * The last block that is history for the peers, where the user names no end: the head that they
+ * agree on less the rollback window. Waits a little for more peers, and as long as `giveUpMs` for
+ * one whose history reaches `startBlock`.
+ */
+export const measureEnd = Effect.fnUntraced(function* (
+  startBlock: number,
+  rollbackWindow: number,
+): Effect.fn.Return<number, never, PeerPool | Settings> {
+  const pool = yield* PeerPool
+  const { giveUpMs } = yield* Settings
+  const untilMs = (yield* Clock.currentTimeMillis) + giveUpMs
+  yield* Effect.sleep(Duration.millis(WARM_UP_MS))
+  for (;;) {
+    const peers = yield* pool.connected
+    const end = agreedHead(peers.map(({ range }) => range.to)) - rollbackWindow
+    if (end >= startBlock || (yield* Clock.currentTimeMillis) >= untilMs) return end
+    yield* Effect.sleep(Duration.millis(LOOK_EVERY_MS))
+  }
+})
+
+/**
+ * The highest head that two peers reach, so that one alone can make a run neither endless nor
+ * empty; a lone peer's own; -1 without any.
+ */
+export const agreedHead = (heads: ReadonlyArray<number>): number => {
+  const falling = heads.toSorted((a, b) => b - a)
+  return falling[1] ?? falling[0] ?? -1
+}

@@ -28,7 +28,7 @@ import { Writer } from "../write/Writer.ts"
 import { tuneMemory } from "../wire/tuneMemory.ts"
 import { clientId } from "./clientId.ts"
 import { elapsedSince, gatherPeers, tellNoPeers } from "./gatherPeers.ts"
-import { chooseNetwork, headOf, networkLayer, networkSettings } from "./network.ts"
+import { chooseNetwork, measureEnd, networkLayer, networkSettings } from "./network.ts"
 import { endWithStoreError } from "./storeErrors.ts"
 import { tellMissing } from "./tellMissing.ts"
 
@@ -103,7 +103,7 @@ const probe = Effect.fnUntraced(function* (options: ProbeOptions) {
     cpuAtStartMs = usage.cpuMs()
     end = yield* probeRange(
       options,
-      options.endBlock ?? headOf(gathered.value, options.rollbackWindow),
+      options.endBlock ?? (yield* measureEnd(options.startBlock, options.rollbackWindow)),
     )
   }
   const summary = summarize(stats, {
@@ -148,7 +148,7 @@ const probeRange = Effect.fnUntraced(function* (options: ProbeOptions, endBlock:
       Effect.map(stop.requested, (signal) => ({ ...end, code: exitCodeOfSignal(signal) })),
     )
     yield* Fiber.interrupt(progress)
-    yield* tellMissing(outcome.failed)
+    yield* tellMissing(outcome.failed, "no peer served them")
     return outcome
   }).pipe(Effect.provide(Layer.provide(probeStages, WorkList.layer(work))))
 })

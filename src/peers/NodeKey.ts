@@ -3,7 +3,7 @@
  * is known. A file of 64 hex digits, as geth's `nodekey`, readable by its owner only.
  */
 import { createECDH, randomBytes } from "node:crypto"
-import { readFile, writeFile } from "node:fs/promises"
+import { readFile, rename, writeFile } from "node:fs/promises"
 import path from "node:path"
 import { Data, Effect } from "effect"
 import { parseHex, toHex } from "../domain/hex.ts"
@@ -40,8 +40,12 @@ export const loadNodeKey = Effect.fn("NodeKey.load")(function* (directory: strin
 const make = (file: string): Effect.Effect<string, NodeKeyInvalid> => {
   const text = toHex(new Uint8Array(randomBytes(32)))
   return Effect.tryPromise({
-    // `wx`: whoever made one meanwhile was first, and is told by the failure.
-    try: async () => writeFile(file, text, { mode: 0o600, flag: "wx" }),
+    try: async () => {
+      // Whole or not at all: a kill in between must not leave a key file without a key.
+      const draft = `${file}.${process.pid}`
+      await writeFile(draft, text, { mode: 0o600, flag: "w" })
+      await rename(draft, file)
+    },
     catch: (error) => new NodeKeyInvalid({ path: file, reason: codeOf(error) }),
   }).pipe(Effect.as(text))
 }

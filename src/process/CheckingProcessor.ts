@@ -12,6 +12,7 @@ import { Chunk, Clock, Effect, Layer, Mailbox, Stream } from "effect"
 import type { FetchedBlock } from "../domain/fetchedBlock.ts"
 import { ByteGate } from "../fetch/ByteGate.ts"
 import { type FetchError, WrongBody, WrongHeader, WrongReceipts } from "../fetch/FetchError.ts"
+import { endOrFail } from "../fetch/EndOrFail.ts"
 import { Fetcher } from "../fetch/Fetcher.ts"
 import { IngestStats } from "../observe/IngestStats.ts"
 import { Scheduler } from "../scheduler/Scheduler.ts"
@@ -48,7 +49,7 @@ export const layerChecking = (
         Stream.mapChunks((blocks) => intoPacks(blocks)),
         Stream.mapEffect(check, { concurrency: PACKS_AT_ONCE, unordered: true }),
         Stream.runDrain,
-        Effect.ensuring(out.end),
+        Effect.onExit((exit) => endOrFail(out, exit)),
         Effect.forkScoped,
       )
       return { batches: Mailbox.toStream(out) }
@@ -62,7 +63,7 @@ const intoPacks = (blocks: Chunk.Chunk<FetchedBlock>): Chunk.Chunk<ReadonlyArray
   let bytes = 0
   for (const block of blocks) {
     pack.push(block)
-    bytes += block.heldBytes
+    bytes += block.heldBytes + block.header.length
     if (bytes < PACK_BYTES) continue
     packs.push(pack)
     pack = []
@@ -81,14 +82,18 @@ const makeCheck = Effect.fnUntraced(function* (
   const scheduler = yield* Scheduler
   const gate = yield* ByteGate
   const stats = yield* IngestStats
-  // Bounded by the peers of this run that were banned for a lie.
-  const liars = new Set<string>()
+  // By the last batch that is not believed any more: after its ban a peer starts over. Bounded by
+  // the peers of this run that were banned for a lie.
+  const liars = new Map<string, number>()
+
+  /** The newest batch of which a block was seen. */
+  let newestBatch = 0
 
   /** Gives a block up whose sender has lied about another: it is not worth the look. */
   const believed = Effect.fnUntraced(function* (blocks: ReadonlyArray<FetchedBlock>) {
     const kept: Array<FetchedBlock> = []
     for (const block of blocks) {
-      if (liars.has(block.peerId)) {
+      if (block.batchId <= (liars.get(block.peerId) ?? -1)) {
         gate.release(block.heldBytes)
         yield* scheduler.withdrawn(block.blockNumber, block.peerId)
       } else kept.push(block)
@@ -98,12 +103,13 @@ const makeCheck = Effect.fnUntraced(function* (
 
   const refuse = (block: FetchedBlock, failure: CheckFailure): Effect.Effect<void> => {
     stats.refuted += 1
-    liars.add(block.peerId)
+    liars.set(block.peerId, Math.max(newestBatch, liars.get(block.peerId) ?? -1))
     gate.release(block.heldBytes)
     return scheduler.rejected(block.blockNumber, errorOf(block, failure))
   }
 
   return Effect.fnUntraced(function* (group: ReadonlyArray<FetchedBlock>) {
+    for (const { batchId } of group) newestBatch = Math.max(newestBatch, batchId)
     const blocks = yield* believed(group)
     if (blocks.length === 0) return
     const startedMs = yield* Clock.currentTimeMillis

@@ -9,6 +9,7 @@ import { Context, Effect, Layer, Mailbox, Stream } from "effect"
 import type { FetchedBlock } from "../domain/fetchedBlock.ts"
 import { countReceipts } from "../domain/receiptList.ts"
 import { ByteGate } from "../fetch/ByteGate.ts"
+import { endOrFail } from "../fetch/EndOrFail.ts"
 import { Fetcher } from "../fetch/Fetcher.ts"
 import { Scheduler } from "../scheduler/Scheduler.ts"
 import { Settings } from "../Settings.ts"
@@ -71,7 +72,7 @@ export class Processor extends Context.Tag("annals/Processor")<Processor, Proces
 
       yield* fetcher.blocks.pipe(
         Stream.runForEach(count),
-        Effect.ensuring(out.end),
+        Effect.onExit((exit) => endOrFail(out, exit)),
         Effect.forkScoped,
       )
       return { batches: Mailbox.toStream(out) }

@@ -9,7 +9,17 @@
  * Errors come with their tag; `verdict.ts` says what follows, {@link Blame} books it, and the core
  * is told no more than "attempt" and "lacks".
  */
-import { Clock, Context, Deferred, Duration, Effect, Exit, Layer, Mailbox, Stream } from "effect"
+import {
+  Clock,
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Layer,
+  Mailbox,
+  Stream,
+} from "effect"
 import { BlockRanges } from "../domain/blockRanges.ts"
 import { Blame } from "../fetch/Blame.ts"
 import type { FetchError } from "../fetch/FetchError.ts"
@@ -20,7 +30,13 @@ import { Reputation } from "../peers/Reputation.ts"
 import { type PeerConsequence, type Standing, harsher } from "../peers/standing.ts"
 import { Settings } from "../Settings.ts"
 import { step } from "./core.ts"
-import { type SchedulerCommand, type SchedulerEvent, initialState, nextWakeMs } from "./model.ts"
+import {
+  initialState,
+  nextWakeMs,
+  type SchedulerCommand,
+  type SchedulerEvent,
+  type SchedulerState,
+} from "./model.ts"
 import { WorkList } from "./WorkList.ts"
 
 /** A batch for one slot of a peer: consecutive blocks, both ends inclusive. */
@@ -202,10 +218,16 @@ const makeScheduler = Effect.gen(function* () {
     }),
   )
 
-  yield* Effect.forkScoped(Stream.runForEach(pool.events, onPeerEvent))
+  // A driver that dies takes the run with it: nobody would be assigned anything any more.
+  const fatal = <A>(effect: Effect.Effect<A>): Effect.Effect<A> =>
+    Effect.tapErrorCause(effect, (cause) =>
+      Effect.zipRight(Deferred.failCause(finished, cause), assignments.failCause(cause)),
+    )
+  yield* Stream.runForEach(pool.events, onPeerEvent).pipe(fatal, Effect.forkScoped)
   yield* wake.pipe(
     Effect.zipRight(Effect.sleep(Duration.millis(WAKE_EVERY_MS))),
     Effect.forever,
+    fatal,
     Effect.forkScoped,
   )
   // An empty work list is finished before anything happens.
@@ -235,6 +257,10 @@ const makeScheduler = Effect.gen(function* () {
       if (batch !== undefined && harsher(batch.worst, peer) !== batch.worst) {
         batch.worst = peer
         pause(batch.peerId, yield* blame.punish(batch.peerId, peer))
+      }
+      // A late answer whose batch is over: too late for a strike, not for a lie.
+      if (batch === undefined && peer === "ban") {
+        pause(error.peerId, yield* blame.punish(error.peerId, peer))
       }
       for (const block of blocks) {
         if (peer === "ban") refuted = refuted.add(block, block)
@@ -266,9 +292,13 @@ const makeScheduler = Effect.gen(function* () {
         pause(error.peerId, yield* blame.punish(error.peerId, blame.count(error).peer))
         refuted = refuted.union(blocks)
       }
-      const before = state.done.count
+      const doneBefore = state.done.count
       dispatch({ _tag: "BlocksRevoked", blocks, peerId })
-      stats.blocksSucceeded -= before - state.done.count
+      stats.blocksSucceeded -= doneBefore - state.done.count
+      // What an earlier run had stored was no work of this one; now it is.
+      const knownBefore = knownCount(state)
+      dispatch({ _tag: "WorkAdded", ranges: blocks.ranges() })
+      stats.blocksRequested += knownCount(state) - knownBefore
     }),
     done: ({ blockNumber, peerId, receiptCount }: DoneBlock) =>
       Effect.sync(() => {
@@ -289,6 +319,14 @@ const makeScheduler = Effect.gen(function* () {
     finished: Deferred.await(finished),
   }
 })
+
+/** Blocks that are or were this run's work. */
+const knownCount = (state: SchedulerState): number =>
+  state.normal.count +
+  state.escalated.count +
+  state.assigned.count +
+  state.delivered.count +
+  state.done.count
 
 /** An event before the driver has looked at the clock. */
 type WithoutTime<Event> = Event extends { readonly nowMs: number } ? Omit<Event, "nowMs"> : never

@@ -15,6 +15,7 @@ import path from "node:path"
 import { fileURLToPath } from "node:url"
 import { Worker } from "node:worker_threads"
 import { Context, Duration, Effect, Layer } from "effect"
+import type { PeerRecord } from "../peers/peerCacheFile.ts"
 import type { BlockPayload } from "./rows.ts"
 import { StoreError } from "./StoreError.ts"
 import {
@@ -56,6 +57,10 @@ export interface StoreShape {
     request: TablesRequest,
     onProgress?: (progress: StoreProgress) => void,
   ) => Effect.Effect<TablesReport, StoreError>
+  /** The peers that earlier runs left, in no order. */
+  readonly readPeers: Effect.Effect<ReadonlyArray<PeerRecord>, StoreError>
+  /** Replaces all of them, and commits. */
+  readonly writePeers: (peers: ReadonlyArray<PeerRecord>) => Effect.Effect<void, StoreError>
 }
 
 /** See {@link StoreShape}. */
@@ -88,6 +93,8 @@ export class Store extends Context.Tag("annals/Store")<Store, StoreShape>() {
           status: thread.call("status", null),
           verify: (onProgress) => thread.call("verify", null, { onProgress }),
           buildTables: (request, onProgress) => thread.call("buildTables", request, { onProgress }),
+          readPeers: thread.call("readPeers", null),
+          writePeers: (peers) => Effect.asVoid(thread.call("writePeers", peers)),
         }
       }),
     )
@@ -100,11 +107,13 @@ export class Store extends Context.Tag("annals/Store")<Store, StoreShape>() {
         // SQLite is loaded only where it runs.
         const { openSession } = yield* Effect.promise(() => import("./StoreSession.ts"))
         const session = yield* openSession(options)
-        const { opened, flush, status } = session
+        const { opened, flush, status, readPeers } = session
         return {
           opened,
           flush,
           status,
+          readPeers,
+          writePeers: (peers) => session.writePeers(peers),
           write: (blocks) => session.write(blocks),
           verify: (onProgress = ignore) => session.verify(onProgress),
           buildTables: (request, onProgress = ignore) => session.buildTables(request, onProgress),

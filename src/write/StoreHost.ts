@@ -75,6 +75,10 @@ const ask = (
       return session.verify(tell)
     case "buildTables":
       return session.buildTables(request.argument, tell)
+    case "readPeers":
+      return session.readPeers
+    case "writePeers":
+      return Effect.as(session.writePeers(request.argument), null)
   }
 }
 

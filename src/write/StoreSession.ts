@@ -3,6 +3,7 @@
  * was opened for. `Store.ts` gives it to the program, here or from a thread of its own.
  */
 import { Effect, type Scope } from "effect"
+import type { PeerRecord } from "../peers/peerCacheFile.ts"
 import type { BlockPayload } from "./rows.ts"
 import { openDatabase } from "./StoreDatabase.ts"
 import type { StoreError } from "./StoreError.ts"
@@ -16,6 +17,7 @@ import type {
   VerifyReport,
   WriteResult,
 } from "./storeProtocol.ts"
+import { readPeers, writePeers } from "./StorePeers.ts"
 import { readStatus } from "./StoreStatus.ts"
 import { buildTables } from "./StoreTables.ts"
 import { verifyStore } from "./StoreVerify.ts"
@@ -35,6 +37,8 @@ export interface StoreSession {
     request: TablesRequest,
     onProgress: OnProgress,
   ) => Effect.Effect<TablesReport, StoreError>
+  readonly readPeers: Effect.Effect<ReadonlyArray<PeerRecord>, StoreError>
+  readonly writePeers: (peers: ReadonlyArray<PeerRecord>) => Effect.Effect<void, StoreError>
 }
 
 /** Opens a store until the scope ends, which commits, checkpoints and closes it. */
@@ -44,6 +48,7 @@ export const openSession = Effect.fn("Store.open")(function* (
   const database = yield* openDatabase(options)
   const readers = {
     status: readStatus(database),
+    readPeers: readPeers(database),
     verify: (onProgress: OnProgress) => verifyStore(database, onProgress),
   }
   if (options.purpose.kind === "read") {
@@ -55,15 +60,18 @@ export const openSession = Effect.fn("Store.open")(function* (
       write: () => refuse,
       flush: refuse,
       buildTables: () => refuse,
+      writePeers: () => refuse,
     }
   }
   const writing = yield* makeWriting(database, options)
-  const { opened, write, flush, outsideTransactions } = writing
+  const { opened, write, flush, outsideTransactions, transact } = writing
   return {
     opened,
     write,
     flush,
     status: outsideTransactions(readers.status),
+    readPeers: readers.readPeers,
+    writePeers: (peers) => transact(writePeers(database, peers)),
     verify: (onProgress) => outsideTransactions(readers.verify(onProgress)),
     buildTables: (request, onProgress) =>
       buildTables(database, writing, options, request, onProgress),

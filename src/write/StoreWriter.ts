@@ -69,6 +69,8 @@ const makeWrite = Effect.gen(function* () {
       ? scheduler.rejected(block.blockNumber, refusedHeader(block, refusal))
       : scheduler.withdrawn(block.blockNumber, block.peerId)
 
+  // One at a time: what a later write removed must not be told before an earlier write is done.
+  const turns = yield* Effect.makeSemaphore(1)
   const settle = Effect.fnUntraced(function* (batch: ProcessedBatch, result: WriteResult) {
     stats.wrote(result)
     yield* Effect.forEach(result.removed, remove, { discard: true })
@@ -99,7 +101,7 @@ const makeWrite = Effect.gen(function* () {
       yield* flushWhenLast
       const result = yield* written
       underWay -= blocks.length
-      yield* settle(batch, result)
+      yield* turns.withPermits(1)(settle(batch, result))
     })
 })
 

@@ -196,11 +196,29 @@ const ACCOUNT = [
 ) STRICT, WITHOUT ROWID`,
 ]
 
+/** Made anew: nothing had ever been written to the first one. */
+const PEER_CACHE = [
+  "DROP TABLE peers",
+  `CREATE TABLE peers (
+  peer_id BLOB PRIMARY KEY NOT NULL,
+  enode TEXT NOT NULL,
+  client TEXT NOT NULL,
+  eth_version INTEGER NOT NULL,
+  last_seen_at_ms INTEGER NOT NULL,
+  head_block INTEGER,
+  blocks_served INTEGER NOT NULL,
+  failures INTEGER NOT NULL,
+  round_trip_ms INTEGER,
+  banned_until_ms INTEGER
+) STRICT`,
+]
+
 const VIEWED = ["blocks", "transactions", "logs", "withdrawals", "uncles", "reorgs"] as const
 
 /** All migrations, in the order of their ids. */
 export const migrations: ReadonlyArray<Migration> = [
   { id: 1, name: "history", statements: [...HISTORY, ...ACCOUNT, ...VIEWED.map(viewSql)] },
+  { id: 2, name: "peer_cache", statements: PEER_CACHE },
 ]
 
 /** The version of the schema that this program knows; a store with a higher one is newer. */

@@ -7,6 +7,7 @@
  * come back: what stays of them is in the database when the reply comes.
  */
 import type { BlockRange } from "../domain/blockRanges.ts"
+import type { PeerRecord } from "../peers/peerCacheFile.ts"
 import type { RefusalReason, Removal } from "./segments.ts"
 import type { BlockPayload } from "./rows.ts"
 import type { StoreFailure } from "./StoreError.ts"
@@ -191,6 +192,10 @@ export interface StoreCalls {
   readonly status: { readonly request: null; readonly reply: StoreStatus }
   readonly verify: { readonly request: null; readonly reply: VerifyReport }
   readonly buildTables: { readonly request: TablesRequest; readonly reply: TablesReport }
+  /** The peer cache, in no order. */
+  readonly readPeers: { readonly request: null; readonly reply: ReadonlyArray<PeerRecord> }
+  /** Replaces the peer cache. */
+  readonly writePeers: { readonly request: ReadonlyArray<PeerRecord>; readonly reply: null }
   readonly close: { readonly request: null; readonly reply: null }
 }
 

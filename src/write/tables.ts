@@ -175,16 +175,21 @@ export const tables = {
     /** Public key, 64 bytes. */
     peer_id: "blob",
     enode: "text",
+    /** What it calls itself. */
     client: "text",
+    /** Of its last session. */
     eth_version: "integer",
-    /** What the peer last announced; NULL where it said nothing. */
-    earliest_block: "integer",
-    latest_block: "integer",
-    /** Unix milliseconds; NULL: never. */
+    /** Unix milliseconds. */
     last_seen_at_ms: "integer",
-    last_failure_at_ms: "integer",
-    /** Failures in a row. */
+    /** The highest block of which it served the header; NULL: not measured. */
+    head_block: "integer",
+    blocks_served: "integer",
+    /** Failed requests and dials. */
     failures: "integer",
+    /** Moving average; NULL: not measured. */
+    round_trip_ms: "integer",
+    /** Unix milliseconds; NULL: no ban. */
+    banned_until_ms: "integer",
   },
   /** Facts of the whole store, by {@link metaKeys}. */
   meta: {

@@ -7,7 +7,7 @@ import os from "node:os"
 import path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { type NestedUint8Array, RLP } from "@ethereumjs/rlp"
-import { Duration, Effect, Fiber, Layer, TestClock } from "effect"
+import { Duration, Effect, Exit, Fiber, Layer, TestClock } from "effect"
 import { BlockRanges } from "../../src/domain/blockRanges.ts"
 import { generateChain, generatedChainSpec } from "../../src/devnet/generatedChain.ts"
 import { Blame } from "../../src/fetch/Blame.ts"
@@ -17,6 +17,7 @@ import { IngestStats } from "../../src/observe/IngestStats.ts"
 import { Stats } from "../../src/observe/Stats.ts"
 import { PeerPool } from "../../src/peers/PeerPool.ts"
 import { Reputation } from "../../src/peers/Reputation.ts"
+import { CheckPool } from "../../src/process/CheckPool.ts"
 import { Scheduler } from "../../src/scheduler/Scheduler.ts"
 import { WorkList } from "../../src/scheduler/WorkList.ts"
 import { Settings, type SettingsShape } from "../../src/Settings.ts"
@@ -35,16 +36,24 @@ interface RunOptions {
   readonly work?: BlockRanges
   readonly trusted?: ReadonlyArray<TrustedHash>
   readonly settings?: Partial<SettingsShape>
+  /** Where the store is; a fresh place that goes with the test when not given. */
+  readonly directory?: string
+  /** Replaces the checks. */
+  readonly pool?: Layer.Layer<CheckPool>
   /** How long every write takes, on the test's clock. */
   readonly writeMs?: number
 }
+
+const freshDirectory = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(path.join(os.tmpdir(), "annals-pipeline-"))),
+  (made) => Effect.sync(() => rmSync(made, { recursive: true })),
+)
 
 /** Ingests into a fresh store with all tables; gives what came of it. */
 const ingest = (options: RunOptions) =>
   Effect.gen(function* () {
     const { peers, work = BlockRanges.of(0, 120), trusted = [], settings, writeMs = 0 } = options
-    const directory = mkdtempSync(path.join(os.tmpdir(), "annals-pipeline-"))
-    yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(directory, { recursive: true })))
+    const directory = options.directory ?? (yield* freshDirectory)
     const chain = generatedChainSpec()
     const store = Store.layerInline({
       directory,
@@ -111,7 +120,7 @@ const ingest = (options: RunOptions) =>
     )
     const fiber = yield* program.pipe(
       Effect.provide(
-        ingestStages({ workers: 0, verify: new Set(checks) }).pipe(
+        ingestStages({ workers: 0, verify: new Set(checks) }, options.pool).pipe(
           Layer.provideMerge(Blame.layer),
           Layer.provideMerge(ByteGate.layer),
           Layer.provideMerge(WorkList.layer(work)),
@@ -211,6 +220,15 @@ const lies: Record<string, Alter> = {
     request._tag === "GetBlockBodies" ? items.toReversed() : items,
 }
 
+// The budget is scaled down with the blocks: a few requests fill it.
+const tight = {
+  answerTargetBytes: 20_000,
+  receiptsAnswerBytes: 40_000,
+  bytesInFlight: 100_000,
+  maxPeers: 1,
+  giveUpMs: 20_000,
+}
+
 describe("an ingest in memory", () => {
   it.scoped("stores all blocks of honest peers, checked, without a retry", () =>
     Effect.gen(function* () {
@@ -296,14 +314,96 @@ describe("an ingest in memory", () => {
       const end = yield* ingest({
         peers: [forger, honest],
         trusted,
-        settings: { giveUpMs: 60_000 },
+        settings: { giveUpMs: 60_000, blocksPerAssignment: 16 },
+        work: BlockRanges.of(80, 120),
       })
       assert.deepStrictEqual(end.failed, [])
       assert.deepStrictEqual(end.banned, ["fake/forger"])
-      assert.strictEqual(end.status.blocks, 121)
-      assert.strictEqual(end.status.anchored, 121)
-      assert.strictEqual(end.succeeded, 121)
+      assert.strictEqual(end.status.blocks, 41)
+      assert.strictEqual(end.status.anchored, 41)
+      assert.strictEqual(end.succeeded, 41)
       assert.deepStrictEqual(end.damage, [])
+    }),
+  )
+
+  it.scoped("fetches again what an earlier run had stored and this one shows to be wrong", () =>
+    Effect.gen(function* () {
+      const directory = yield* freshDirectory
+      const forger = fakePeer({ name: "forger", served: other, latencyMs: 5 })
+      const forged = yield* ingest({ peers: [forger], directory, work: BlockRanges.of(1, 40) })
+      assert.strictEqual(forged.status.blocks, 40)
+      const peers = [fakePeer({ name: "honest", served, latencyMs: 5 })]
+      const trusted = [{ blockNumber: 60, hash: served.hashAt(60)! }]
+      const work = BlockRanges.of(41, 60)
+      const end = yield* ingest({ peers, directory, work, trusted, settings: { giveUpMs: 60_000 } })
+      assert.deepStrictEqual(end.failed, [])
+      assert.strictEqual(end.status.blocks, 60)
+      assert.strictEqual(end.status.anchored, 60)
+      assert.deepStrictEqual(end.banned, [])
+      assert.deepStrictEqual(end.damage, [])
+    }),
+  )
+
+  it.scoped("takes Nethermind's empty list in the place of a body as a lack, not a lie", () =>
+    Effect.gen(function* () {
+      const lacking: Alter = (request, items) =>
+        request._tag === "GetBlockBodies"
+          ? items.map((item, index) => (index % 2 === 1 ? Uint8Array.of(0xc0) : item))
+          : items
+      const peers = [
+        fakePeer({ name: "nethermind", served, latencyMs: 5, alter: lacking }),
+        fakePeer({ name: "whole", served, latencyMs: 80 }),
+      ]
+      const end = yield* ingest({ peers, work: BlockRanges.of(1, 64) })
+      assert.deepStrictEqual(end.failed, [])
+      assert.deepStrictEqual(end.banned, [])
+      assert.strictEqual(end.heldBytes, 0)
+    }),
+  )
+
+  it.scoped("never waits for itself when bodies run ahead of slow receipts", () =>
+    Effect.gen(function* () {
+      const peers = Array.from({ length: 30 }, (_, index) =>
+        fakePeer({
+          name: `p${index}`,
+          served,
+          latencyMs: 100 + index,
+          lateKinds: ["receipts"],
+        }),
+      )
+      const end = yield* ingest({ peers, settings: tight })
+      assert.deepStrictEqual(end.failed, [])
+      assert.strictEqual(end.heldBytes, 0)
+    }),
+  )
+
+  it.scoped("never waits for itself among peers that have bodies and no receipts", () =>
+    Effect.gen(function* () {
+      const noReceipts: Alter = (request, items) => (request._tag === "GetReceipts" ? [] : items)
+      const peers = Array.from({ length: 25 }, (_, index) =>
+        fakePeer({
+          name: `p${index}`,
+          served,
+          latencyMs: 10 + index,
+          ...(index < 22 ? { alter: noReceipts } : {}),
+        }),
+      )
+      const end = yield* ingest({ peers, settings: tight })
+      assert.deepStrictEqual(end.failed, [])
+      assert.strictEqual(end.heldBytes, 0)
+    }),
+  )
+
+  it.scoped("ends when the checking pool dies, instead of waiting for its blocks", () =>
+    Effect.gen(function* () {
+      const peers = [fakePeer({ name: "a", served, latencyMs: 5 })]
+      const pool = Layer.succeed(CheckPool, {
+        check: () => Effect.die("the thread is lost"),
+        threadsCpuMs: () => [],
+      })
+      const exit = yield* Effect.exit(ingest({ peers, pool }))
+      assert.isTrue(Exit.isFailure(exit))
+      assert.include(String(exit), "the thread is lost")
     }),
   )
 
