@@ -5,9 +5,9 @@
  */
 import { median, runOnce, startPeers } from "./devnet.mjs"
 
-const BLOCKS = 3_000
+const BLOCKS = 5_000
 const PEERS = 10
-const ROUNDS = 5
+const ROUNDS = 3
 
 const { enodes, stop } = await startPeers({ blocks: BLOCKS, peers: PEERS })
 try {
