@@ -7,6 +7,7 @@ launch(
   runCli(process.argv.slice(2), process.env, {
     probe: async () => (await import("./modes/probe.ts")).runProbe,
     ingest: async () => (await import("./modes/ingest.ts")).runIngest,
+    peers: async () => (await import("./modes/peers.ts")).runPeers,
     status: async () => (await import("./modes/status.ts")).runStatus,
     verify: async () => (await import("./modes/verify.ts")).runVerify,
     tables: async () => (await import("./modes/tables.ts")).runTables,

@@ -24,6 +24,8 @@ import { devnetCommand, devnetDescription } from "./DevnetCommand.ts"
 import { devnetFlags, type DevnetOptions } from "./devnetOptions.ts"
 import { ExitCode } from "./exitCodes.ts"
 import { helpText, type HelpContents } from "./help.ts"
+import { peersCommand, peersDescription } from "./PeersCommand.ts"
+import { peersFlags, type PeersOptions } from "./peersOptions.ts"
 import { reportCause, reportUsage, type Loader } from "./Program.ts"
 import { statusCommand, statusDescription } from "./StatusCommand.ts"
 import { statusFlags, type StatusOptions } from "./statusOptions.ts"
@@ -36,6 +38,7 @@ import { verifyFlags, type VerifyOptions } from "./verifyOptions.ts"
 
 /** The programs behind the commands. */
 export interface Programs extends SyncPrograms {
+  readonly peers: Loader<PeersOptions>
   readonly status: Loader<StatusOptions>
   readonly verify: Loader<VerifyOptions>
   readonly tables: Loader<TablesOptions>
@@ -45,6 +48,7 @@ export interface Programs extends SyncPrograms {
 const description = "Ethereum's history, fetched straight from the peers of the devp2p network."
 const commandFlags = {
   sync: syncFlags,
+  peers: peersFlags,
   status: statusFlags,
   verify: verifyFlags,
   tables: tablesFlags,
@@ -55,6 +59,7 @@ const helpContents: HelpContents = {
   description,
   commands: {
     sync: { description: syncDescription, flags: syncFlags },
+    peers: { description: peersDescription, flags: peersFlags },
     status: { description: statusDescription, flags: statusFlags },
     verify: { description: verifyDescription, flags: verifyFlags },
     tables: { description: tablesDescription, flags: tablesFlags },
@@ -83,6 +88,7 @@ export const runCli = (
       Command.withDescription(description),
       Command.withSubcommands([
         syncCommand(programs, finish),
+        peersCommand(programs.peers, finish),
         statusCommand(programs.status, finish),
         verifyCommand(programs.verify, finish),
         tablesCommand(programs.tables, finish),

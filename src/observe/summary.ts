@@ -154,7 +154,8 @@ export const summarize = (counters: Counters, facts: RunFacts): Summary => {
   }
 }
 
-const networkSummary = (network: NetworkCounters): Summary["peers"]["network"] => ({
+/** The counters of finding and keeping peers, as the summary has them. */
+export const networkSummary = (network: NetworkCounters): Summary["peers"]["network"] => ({
   discovered: network.discovered,
   dialled: network.dialled,
   sessions_opened: network.sessionsOpened,

@@ -7,7 +7,14 @@ import type { Session } from "../wire/Session.ts"
 /** A connected peer. Each request has its own deadline; requests may overlap. */
 export type Peer = Pick<
   Session,
-  "peerId" | "client" | "ethVersion" | "getBlockHeaders" | "getBlockBodies" | "getReceipts"
+  | "peerId"
+  | "client"
+  | "ethVersion"
+  | "inbound"
+  | "announcedRange"
+  | "getBlockHeaders"
+  | "getBlockBodies"
+  | "getReceipts"
 >
 
 /** What a peer can serve, inclusive: from its earliest block to its measured head. */

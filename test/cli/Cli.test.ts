@@ -45,6 +45,7 @@ const run = ({ argv, environment = {}, colourTerminal = false, programs = {} }: 
       status: async () => () => Effect.succeed(ExitCode.complete),
       verify: async () => () => Effect.succeed(ExitCode.complete),
       tables: async () => () => Effect.succeed(ExitCode.complete),
+      peers: async () => () => Effect.succeed(ExitCode.complete),
       devnet: async () => {
         loaded.push("devnet")
         return (options) => Effect.sync(() => ((given.devnet = options), ExitCode.complete))

@@ -19,6 +19,8 @@ export interface FakePeerOptions {
   readonly fault?: FaultKind
   /** What it says to serve; the whole chain when not given. */
   readonly range?: ServedRange
+  /** What it announces; `range` when not given, and nothing on eth/68. */
+  readonly announced?: ServedRange
   /** Number of requests that it lets time out before it answers any. */
   readonly silentFor?: number
   /** The kinds of request that the latency is for; all when not given. */
@@ -94,15 +96,26 @@ export const fakePeer = (options: FakePeerOptions): FakePeer => {
       )
     })
 
+  const range = options.range ?? { from: served.firstBlock, to: served.lastBlock }
+  const announced = options.announced ?? range
+  const latestBlockHash = served.head.hash
+  const announcedRange = {
+    earliestBlock: announced.from,
+    latestBlock: announced.to,
+    latestBlockHash,
+  }
+
   return {
     asked,
     blocks,
     mostOpen: () => most,
-    range: options.range ?? { from: served.firstBlock, to: served.lastBlock },
+    range,
     peer: {
       peerId,
       client: `fake/${options.name}`,
       ethVersion,
+      inbound: false,
+      announcedRange: () => (ethVersion === 68 ? undefined : announcedRange),
       getBlockHeaders: (query, timeoutMs) => {
         const from = typeof query.start === "number" ? query.start : -1
         asked.push(`headers ${from}+${query.limit}`)
