@@ -136,6 +136,7 @@ const probeAgain = (plan: Plan, done: (blocksPerSecond: number) => void) => {
     network: "devnet",
     peers,
     discovery: { enabled: false, bootnodes: undefined, dnsTrees: undefined },
+    peerCache: undefined,
     maxPeers: peers.length,
     minPeers: peers.length,
     maxConcurrentDials: peers.length,

@@ -36,7 +36,7 @@ export const peersFlags = {
 export type RawPeersOptions = RawOptions<typeof peersFlags>
 
 /** What is to be reported. Times in milliseconds. */
-export interface PeersOptions extends Omit<ProbeOptions, "receiptsPerRequest"> {
+export interface PeersOptions extends Omit<ProbeOptions, "receiptsPerRequest" | "peerCache"> {
   /** The longest that it takes. */
   readonly forMs: number
   /** JSON in place of a table. */

@@ -65,6 +65,11 @@ export const syncFlags = {
     placeholder: "URL",
     description: "An enrtree:// list of nodes (EIP-1459), in place of the network's.",
   },
+  "peer-cache": {
+    kind: "text",
+    placeholder: "FILE",
+    description: "Where a probe remembers its peers; an ingest keeps them in its store.",
+  },
   "max-peers": { ...peerCount, description: "Sessions kept at once.", default: defaults.maxPeers },
   "min-peers": {
     ...peerCount,
@@ -204,6 +209,8 @@ interface SharedOptions {
 
 /** What a probe is asked to do. */
 export interface ProbeOptions extends SharedOptions {
+  /** Where peers are remembered from one probe to the next; undefined: nowhere. */
+  readonly peerCache: string | undefined
   /** Exactly as many, but in the last request of a batch. */
   readonly receiptsPerRequest: number
 }
@@ -246,6 +253,7 @@ export const syncOptions = (raw: RawSyncOptions, coreCount: number): Checked<Syn
       kind: "probe",
       ...shared.value,
       receiptsPerRequest: receiptsPerRequest ?? defaults.receiptsPerRequest,
+      peerCache: raw["peer-cache"],
     })
   }
   const kind = raw.benchmark ?? "ingest"

@@ -26,6 +26,7 @@ import { Stats } from "../observe/Stats.ts"
 import { Stop, type StopSignal } from "../observe/Stop.ts"
 import { Terminal } from "../observe/Terminal.ts"
 import { loadNodeKey } from "../peers/NodeKey.ts"
+import { PeerCache } from "../peers/PeerCache.ts"
 import { type PooledPeer, PeerPool } from "../peers/PeerPool.ts"
 import { layerChecking } from "../process/CheckingProcessor.ts"
 import { CheckPool } from "../process/CheckPool.ts"
@@ -34,6 +35,7 @@ import { WorkList } from "../scheduler/WorkList.ts"
 import { Settings } from "../Settings.ts"
 import { Store } from "../write/Store.ts"
 import { commitDefaults, DATABASE_FILE, type OpenOptions } from "../write/storeProtocol.ts"
+import { layerStorePeerCache } from "../write/StorePeerCache.ts"
 import { layerStoreWriter } from "../write/StoreWriter.ts"
 import { Writer } from "../write/Writer.ts"
 import { tuneMemory } from "../wire/tuneMemory.ts"
@@ -91,12 +93,19 @@ export const runIngest = (
       )
       return yield* ingest(options, directory).pipe(
         Effect.provide(
-          Layer.provideMerge(networkLayer(options, chosen, { privateKey, clientId }), surroundings),
+          Layer.provideMerge(
+            networkLayer(options, chosen, { privateKey, clientId }, cacheOf(options)),
+            surroundings,
+          ),
         ),
         Effect.provide(store),
       )
     }),
   ).pipe(Effect.catchTag("StoreError", endWithStoreError))
+
+/** Peers of a devnet have new keys every time; all others are remembered in the store. */
+const cacheOf = ({ network }: IngestOptions): Layer.Layer<PeerCache, never, Store | Stats> =>
+  network === "devnet" ? PeerCache.layerNone : layerStorePeerCache
 
 /** The pinned hashes of the chain and those of the user; the two must not contradict each other. */
 const trustedHashes = (

@@ -12,15 +12,17 @@ import { UsageError } from "../cli/UsageError.ts"
 import { Blame } from "../fetch/Blame.ts"
 import { ByteGate } from "../fetch/ByteGate.ts"
 import type { Stats } from "../observe/Stats.ts"
+import { CacheSource } from "../peers/CacheSource.ts"
 import { Dialer } from "../peers/Dialer.ts"
+import { PeerCache } from "../peers/PeerCache.ts"
 import { type Identity, PeerConnector } from "../peers/PeerConnector.ts"
 import { PeerPool } from "../peers/PeerPool.ts"
-import { PeerSource } from "../peers/PeerSource.ts"
+import { PeerSource, type PeerSourceShape } from "../peers/PeerSource.ts"
 import { Reputation } from "../peers/Reputation.ts"
 import { Settings, type SettingsShape } from "../Settings.ts"
 
 /** What probe and ingest are both asked for. */
-export type NetworkOptions = Omit<ProbeOptions, "receiptsPerRequest">
+export type NetworkOptions = Omit<ProbeOptions, "receiptsPerRequest" | "peerCache">
 
 /** A chain and the peers to dial. */
 export interface ChosenNetwork {
@@ -71,38 +73,56 @@ export const networkSettings = (options: NetworkOptions): Partial<SettingsShape>
   maxConcurrentDials: options.maxConcurrentDials,
 })
 
-/** From where peers are found to the pool, over TCP and, where peers are looked for, UDP. */
-export const networkLayer = (
+/**
+ * From where peers are found to the pool, over TCP and, where peers are looked for, UDP. `cache`
+ * remembers them from one run to the next.
+ */
+export const networkLayer = <R>(
   { discovery }: Pick<NetworkOptions, "discovery">,
   { chain, peers }: ChosenNetwork,
   identity: Identity,
+  cache: Layer.Layer<PeerCache, never, R>,
 ): Layer.Layer<
   Dialer | PeerSource | PeerPool | Reputation | Blame | ByteGate,
   UsageError,
-  Settings | Stats | Chain
+  Settings | Stats | Chain | R
 > =>
-  Dialer.layer.pipe(
+  Dialer.layerCached.pipe(
     Layer.provideMerge(
-      discovery.enabled
-        ? Layer.scoped(PeerSource, discoveringSource(discovery, chain, peers, identity))
-        : PeerSource.layerStatic(peers),
+      Layer.scoped(
+        PeerSource,
+        Effect.gen(function* () {
+          const { entries } = yield* PeerCache
+          const known = [
+            PeerSource.fixed(peers),
+            ...(entries.length > 0 ? [CacheSource.fixed(entries)] : []),
+          ]
+          return discovery.enabled
+            ? yield* discoveringSource(discovery, chain, known, identity)
+            : PeerSource.merged(known)
+        }),
+      ),
     ),
     Layer.provide(PeerConnector.layer(identity)),
     Layer.provideMerge(Blame.layer),
-    Layer.provideMerge(Layer.mergeAll(ByteGate.layer, Reputation.layer, PeerPool.layer)),
+    Layer.provideMerge(
+      Layer.mergeAll(ByteGate.layer, Reputation.layerCached, PeerPool.layer).pipe(
+        Layer.provideMerge(cache),
+      ),
+    ),
   )
 
 /** How long one DNS question may take. */
 const DNS_TIMEOUT_MS = 5_000
 
-/** Static peers, discv4 from the bootnodes, and DNS lists: what of it there is. */
+/** Known peers, discv4 from the bootnodes, and DNS lists: what of it there is. */
 const discoveringSource = Effect.fnUntraced(function* (
   discovery: DiscoveryOptions,
   chain: ChainSpec,
-  peers: ReadonlyArray<Enode>,
+  known: ReadonlyArray<PeerSourceShape>,
   identity: Identity,
 ) {
-  const sources = [PeerSource.fixed(peers)]
+  const sources = [...known]
   const trees = discovery.dnsTrees ?? chain.dnsTrees
   const bootnodes = discovery.bootnodes ?? (yield* bootnodesOf(chain))
   if (trees.length > 0) {

@@ -19,6 +19,7 @@ import { Stats } from "../observe/Stats.ts"
 import { Stop } from "../observe/Stop.ts"
 import { networkSummary, type Summary } from "../observe/summary.ts"
 import { Terminal } from "../observe/Terminal.ts"
+import { PeerCache } from "../peers/PeerCache.ts"
 import { Dialer } from "../peers/Dialer.ts"
 import { PeerPool } from "../peers/PeerPool.ts"
 import { Survey } from "../peers/Survey.ts"
@@ -54,7 +55,7 @@ export const runPeers = (
       // A key for this run only: nothing is written, not even a key.
       const identity = { privateKey: new Uint8Array(randomBytes(32)), clientId }
       const layers = Survey.layer.pipe(
-        Layer.provideMerge(networkLayer(options, chosen, identity)),
+        Layer.provideMerge(networkLayer(options, chosen, identity, PeerCache.layerNone)),
         Layer.provideMerge(surroundings),
       )
       return yield* Effect.provide(surveyPeers(options, chosen), layers)
@@ -166,7 +167,7 @@ const makeReport = Effect.fnUntraced(function* (network: string, peers: Readonly
     network,
     peers: peers.map(peerJson),
     tried: records.map(({ enode, outcome }) => ({ enode, outcome })),
-    network_counters: networkCounters(yield* Stats),
+    network_counters: networkSummary((yield* Stats).network),
   }
   return report
 })

@@ -19,6 +19,7 @@ import { Stats } from "../observe/Stats.ts"
 import { Stop } from "../observe/Stop.ts"
 import { summarize } from "../observe/summary.ts"
 import { Terminal } from "../observe/Terminal.ts"
+import { PeerCache } from "../peers/PeerCache.ts"
 import type { PooledPeer } from "../peers/PeerPool.ts"
 import { Processor } from "../process/Processor.ts"
 import { Scheduler } from "../scheduler/Scheduler.ts"
@@ -50,10 +51,19 @@ export const runProbe = (
       )
       // A key for this run only: a probe writes nothing, not even its key.
       const identity = { privateKey: new Uint8Array(randomBytes(32)), clientId }
-      const layers = Layer.provideMerge(networkLayer(options, chosen, identity), surroundings)
+      const layers = Layer.provideMerge(
+        networkLayer(options, chosen, identity, cacheOf(options)),
+        surroundings,
+      )
       return yield* Effect.provide(probe(options), layers)
     }),
   ).pipe(Effect.catchTag("StoreError", endWithStoreError))
+
+/** A probe remembers its peers only where it is told to: otherwise it writes nothing. */
+const cacheOf = ({ peerCache, network }: ProbeOptions) =>
+  peerCache === undefined || network === "devnet"
+    ? PeerCache.layerNone
+    : PeerCache.layerFile(peerCache)
 
 /** The stages between the pool of peers and nothing: what makes this program a probe. */
 export const probeStages = Writer.layerDiscard.pipe(

@@ -7,7 +7,8 @@
  *       └────────────────────────┴────────────────────────────────────┘
  *
  * Whom to dial next is decided by the pure {@link CandidateBook}. A node on another chain is never
- * dialled again. A peer that leaves is no fault of its.
+ * dialled again; one whose ban still runs, be it from an earlier run, not before its end. A peer that
+ * leaves is no fault of its. What a dial or a session shows of a node goes to the {@link PeerCache}.
  */
 import { Clock, Context, Deferred, Duration, Effect, FiberSet, Layer, Stream } from "effect"
 import { type Enode, formatEnode } from "../chain/enode.ts"
@@ -16,8 +17,10 @@ import { Stats } from "../observe/Stats.ts"
 import { Settings, type SettingsShape } from "../Settings.ts"
 import type { Session, SessionClosed } from "../wire/Session.ts"
 import type { SessionOpenError } from "../wire/WireError.ts"
+import type { PeerFacts } from "./cacheEntries.ts"
 import { CandidateBook, type CandidateRank, type DialOutcome } from "./candidateBook.ts"
-import { measureHead } from "./HeadProbe.ts"
+import { type HeadSubject, measureHead } from "./HeadProbe.ts"
+import { PeerCache, type PeerCacheShape } from "./PeerCache.ts"
 import { PeerConnector } from "./PeerConnector.ts"
 import { PeerPool } from "./PeerPool.ts"
 import { type Candidate, PeerSource } from "./PeerSource.ts"
@@ -50,14 +53,22 @@ const LOOK_EVERY_MS = 50
 
 /** See {@link DialerShape}. */
 export class Dialer extends Context.Tag("annals/Dialer")<Dialer, DialerShape>() {
-  static readonly layer: Layer.Layer<
+  /** Tells the peer cache what becomes of nodes. */
+  static readonly layerCached: Layer.Layer<
     Dialer,
     never,
-    PeerSource | PeerConnector | PeerPool | Reputation | Blame | Stats | Settings
+    PeerSource | PeerConnector | PeerPool | Reputation | Blame | Stats | Settings | PeerCache
   > = Layer.scoped(
     Dialer,
     Effect.suspend(() => makeDialer),
   )
+
+  /** Without a cache. */
+  static readonly layer: Layer.Layer<
+    Dialer,
+    never,
+    PeerSource | PeerConnector | PeerPool | Reputation | Blame | Stats | Settings
+  > = Layer.provide(Dialer.layerCached, PeerCache.layerNone)
 }
 
 const makeDialer = Effect.gen(function* () {
@@ -97,6 +108,11 @@ const makeDialer = Effect.gen(function* () {
       if ((yield* FiberSet.size(lives)) >= settings.maxPeers) return
       const enode = book.next(nowMs)
       if (enode === undefined) break
+      const { banned, usableFromMs } = yield* reputation.standing(enode.nodeId)
+      if (banned && usableFromMs > nowMs) {
+        book.settle(enode.nodeId, "ended", nowMs, usableFromMs)
+        continue
+      }
       yield* FiberSet.run(lives, run(enode))
       // The dial counts from here on: its fiber has to have begun before the next is chosen.
       yield* Effect.yieldNow()
@@ -145,7 +161,21 @@ const makeLife = Effect.fnUntraced(function* ({ note, connecting }: LifeOptions)
   const connector = yield* PeerConnector
   const settings = yield* Settings
   const stats = yield* Stats
+  const cache = yield* PeerCache
   const join = yield* makeJoiner(settings)
+
+  /** The peer says something now; what else is known of it. */
+  const seen = (nodeId: string, facts: PeerFacts = {}) =>
+    Effect.flatMap(Clock.currentTimeMillis, (seenMs) => cache.note(nodeId, { ...facts, seenMs }))
+
+  /** What a dial that brought no session says of the node. */
+  const remember = (nodeId: string, error: SessionOpenError): Effect.Effect<void> => {
+    if (isFinal(error)) return cache.forget(nodeId)
+    // A peer that is full is alive, and may have room another time.
+    return error._tag === "RefusedByPeer" && error.reason === "too_many_peers"
+      ? seen(nodeId)
+      : cache.note(nodeId, { failures: 1 })
+  }
 
   const connect = (enode: Enode) =>
     Effect.suspend(() => {
@@ -163,14 +193,16 @@ const makeLife = Effect.fnUntraced(function* ({ note, connecting }: LifeOptions)
         const session = yield* connect(enode)
         note(enode, `connected: ${session.client}, eth/${session.ethVersion}`, false)
         const openedMs = yield* Clock.currentTimeMillis
-        const end = yield* join(session)
+        const { client, ethVersion } = session
+        yield* seen(enode.nodeId, { enode, client, ethVersion })
+        const end = yield* Effect.ensuring(join(session), seen(enode.nodeId))
         note(enode, end, false)
         const livedMs = (yield* Clock.currentTimeMillis) - openedMs
         return livedMs >= GOOD_SESSION_MS ? ("ended" as const) : ("failed" as const)
       }),
     ).pipe(
       Effect.catchAll((error) =>
-        Effect.sync((): DialOutcome => {
+        Effect.map(remember(enode.nodeId, error), (): DialOutcome => {
           const final = isFinal(error)
           stats.network.refusedFor(openErrorName(error))
           note(enode, describeOpenError(error), final)
@@ -185,13 +217,14 @@ const makeJoiner = Effect.fnUntraced(function* (settings: SettingsShape) {
   const pool = yield* PeerPool
   const blame = yield* Blame
   const stats = yield* Stats
+  const cache = yield* PeerCache
 
   /**
    * Asks until the head is measured; undefined when the session is over before that. A failure is
    * struck like any other, up to the ban.
    */
   const measured = (session: Session): Effect.Effect<number | undefined> =>
-    measureHead(session, settings.requestTimeoutMs).pipe(
+    measureHead(timed(session, cache), settings.requestTimeoutMs).pipe(
       Effect.catchAll((error) =>
         Effect.gen(function* () {
           const standing = yield* blame.punish(session.peerId, blame.count(error).peer)
@@ -220,11 +253,25 @@ const makeJoiner = Effect.fnUntraced(function* (settings: SettingsShape) {
   return Effect.fnUntraced(function* (session: Session) {
     stats.sessionOpened(session.peerId, session.client, session.ethVersion)
     const head = yield* measured(session)
-    if (head !== undefined) yield* inPool(session, head)
+    if (head !== undefined) {
+      yield* cache.note(session.peerId, { head })
+      yield* inPool(session, head)
+    }
     const closed = yield* session.closed
     stats.network.sessionClosed(closed.by, closed.reason)
     return describeClosed(closed)
   })
+})
+
+/** A session whose answers, small as they are here, tell the cache its round trip. */
+const timed = (session: Session, cache: PeerCacheShape): HeadSubject => ({
+  peerId: session.peerId,
+  status: session.status,
+  announcedRange: session.announcedRange,
+  getBlockHeaders: (query, timeoutMs) =>
+    Effect.tap(session.getBlockHeaders(query, timeoutMs), ({ elapsedMs }) =>
+      cache.note(session.peerId, { roundTripMs: elapsedMs }),
+    ),
 })
 
 const sleepUntil = (untilMs: number): Effect.Effect<void> =>

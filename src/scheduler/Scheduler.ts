@@ -9,17 +9,7 @@
  * Errors come with their tag; `verdict.ts` says what follows, {@link Blame} books it, and the core
  * is told no more than "attempt" and "lacks".
  */
-import {
-  Clock,
-  Context,
-  Deferred,
-  Duration,
-  Effect,
-  Exit,
-  Layer,
-  Mailbox,
-  Stream,
-} from "effect"
+import { Clock, Context, Deferred, Duration, Effect, Exit, Layer, Mailbox, Stream } from "effect"
 import { BlockRanges } from "../domain/blockRanges.ts"
 import { Blame } from "../fetch/Blame.ts"
 import type { FetchError } from "../fetch/FetchError.ts"

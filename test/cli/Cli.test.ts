@@ -92,6 +92,7 @@ describe("runCli", () => {
         endBlock: undefined,
         blocksPerAssignment: 32,
         receiptsPerRequest: 16,
+        peerCache: undefined,
         timeoutMs: 4000,
         rollbackWindow: 64,
         giveUpMs: 60_000,

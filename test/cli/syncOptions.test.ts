@@ -20,6 +20,7 @@ const nothing: RawSyncOptions = {
   "no-discovery": false,
   bootnode: [],
   "dns-tree": [],
+  "peer-cache": undefined,
   "max-peers": undefined,
   "min-peers": undefined,
   "max-concurrent-dials": undefined,
@@ -93,6 +94,7 @@ describe("syncOptions of a probe", () => {
       endBlock: undefined,
       blocksPerAssignment: 32,
       receiptsPerRequest: 16,
+      peerCache: undefined,
       timeoutMs: 4000,
       rollbackWindow: 64,
       giveUpMs: 60_000,
@@ -123,6 +125,7 @@ describe("syncOptions of a probe", () => {
       "timeout-ms": 8,
       "rollback-window": 0,
       "give-up-ms": 0,
+      "peer-cache": "peers.json",
     })
     const expected: SyncOptions = {
       kind: "probe",
@@ -136,6 +139,7 @@ describe("syncOptions of a probe", () => {
       endBlock: 5,
       blocksPerAssignment: 6,
       receiptsPerRequest: 7,
+      peerCache: "peers.json",
       timeoutMs: 8,
       rollbackWindow: 0,
       giveUpMs: 0,

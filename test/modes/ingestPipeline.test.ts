@@ -220,6 +220,13 @@ const lies: Record<string, Alter> = {
     request._tag === "GetBlockBodies" ? items.toReversed() : items,
 }
 
+const lacking: Alter = (request, items) =>
+  request._tag === "GetBlockBodies"
+    ? items.map((item, index) => (index % 2 === 1 ? Uint8Array.of(0xc0) : item))
+    : items
+
+const noReceipts: Alter = (request, items) => (request._tag === "GetReceipts" ? [] : items)
+
 // The budget is scaled down with the blocks: a few requests fill it.
 const tight = {
   answerTargetBytes: 20_000,
@@ -346,10 +353,6 @@ describe("an ingest in memory", () => {
 
   it.scoped("takes Nethermind's empty list in the place of a body as a lack, not a lie", () =>
     Effect.gen(function* () {
-      const lacking: Alter = (request, items) =>
-        request._tag === "GetBlockBodies"
-          ? items.map((item, index) => (index % 2 === 1 ? Uint8Array.of(0xc0) : item))
-          : items
       const peers = [
         fakePeer({ name: "nethermind", served, latencyMs: 5, alter: lacking }),
         fakePeer({ name: "whole", served, latencyMs: 80 }),
@@ -379,7 +382,6 @@ describe("an ingest in memory", () => {
 
   it.scoped("never waits for itself among peers that have bodies and no receipts", () =>
     Effect.gen(function* () {
-      const noReceipts: Alter = (request, items) => (request._tag === "GetReceipts" ? [] : items)
       const peers = Array.from({ length: 25 }, (_, index) =>
         fakePeer({
           name: `p${index}`,
