@@ -38,7 +38,7 @@ export interface SettingsShape {
   readonly maxRedialMs: number
   /**
    * Bytes of answers that may be under way or in memory, from the request to the last stage.
-   * 64 MiB are some 240 blocks of mainnet: more only grows the process, which shall stay under 512
+   * 48 MiB are some 180 blocks of mainnet: more only grows the process, which shall stay under 512
    * MiB with the store's own 32 MiB of an open transaction and three threads' heaps.
    */
   readonly bytesInFlight: number
@@ -72,7 +72,7 @@ export const defaults: SettingsShape = {
   banMs: 120_000,
   redialMs: 1_000,
   maxRedialMs: 30_000,
-  bytesInFlight: 64 * 1024 * 1024,
+  bytesInFlight: 48 * 1024 * 1024,
   receiptsAnswerBytes: 2 * 1024 * 1024,
   answerTargetBytes: 1_500_000,
   headerBytes: 700,

@@ -8,7 +8,7 @@
  * A block that fails goes back to the scheduler; the peer that sent it is banned, and what else of
  * it was not checked yet is not looked at.
  */
-import { Chunk, Clock, Effect, Layer, Mailbox, Stream } from "effect"
+import { Clock, Duration, Effect, Layer, Mailbox, Schedule, Sink, Stream } from "effect"
 import type { FetchedBlock } from "../domain/fetchedBlock.ts"
 import { ByteGate } from "../fetch/ByteGate.ts"
 import { type FetchError, WrongBody, WrongHeader, WrongReceipts } from "../fetch/FetchError.ts"
@@ -26,6 +26,8 @@ import { type ProcessedBatch, type ProcessedBlock, Processor } from "./Processor
 
 /** Bytes of blocks that travel together: a message between threads costs as much as some 100 kB. */
 const PACK_BYTES = 1024 * 1024
+/** How long a pack waits to be filled: little beside the second that a transaction may wait. */
+const PACK_WAIT_MS = 25
 /** Packs under way at once, in all threads: enough that none waits for the main thread. */
 const PACKS_AT_ONCE = 8
 
@@ -45,8 +47,7 @@ export const layerChecking = (
       const out = yield* Mailbox.make<ProcessedBatch>({ capacity: settings.stageQueueBlocks })
       const check = yield* makeCheck(checks, out)
       yield* fetcher.blocks.pipe(
-        // A chunk is what was waiting: one block when there is time, many when there is a queue.
-        Stream.mapChunks((blocks) => intoPacks(blocks)),
+        Stream.aggregateWithin(intoPack, Schedule.spaced(Duration.millis(PACK_WAIT_MS))),
         Stream.mapEffect(check, { concurrency: PACKS_AT_ONCE, unordered: true }),
         Stream.runDrain,
         Effect.onExit((exit) => endOrFail(out, exit)),
@@ -56,22 +57,13 @@ export const layerChecking = (
     }),
   )
 
-/** `blocks` cut into groups of about {@link PACK_BYTES}. */
-const intoPacks = (blocks: Chunk.Chunk<FetchedBlock>): Chunk.Chunk<ReadonlyArray<FetchedBlock>> => {
-  const packs: Array<ReadonlyArray<FetchedBlock>> = []
-  let pack: Array<FetchedBlock> = []
-  let bytes = 0
-  for (const block of blocks) {
-    pack.push(block)
-    bytes += block.heldBytes + block.header.length
-    if (bytes < PACK_BYTES) continue
-    packs.push(pack)
-    pack = []
-    bytes = 0
-  }
-  if (pack.length > 0) packs.push(pack)
-  return Chunk.unsafeFromArray(packs)
-}
+/** Collects blocks until they fill a pack. */
+const intoPack = Sink.foldWeighted<ReadonlyArray<FetchedBlock>, FetchedBlock>({
+  initial: [],
+  maxCost: PACK_BYTES,
+  cost: (_, block) => block.heldBytes + block.header.length,
+  body: (pack, block) => [...pack, block],
+})
 
 /** Gives the effect that checks one group of blocks and hands on those that passed. */
 const makeCheck = Effect.fnUntraced(function* (
