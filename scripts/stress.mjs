@@ -53,7 +53,7 @@ const check = (condition, message) => {
 }
 
 const kills = async (count) => {
-  const blocks = 12_000
+  const blocks = 40_000
   const directory = mkdtempSync(path.join(os.tmpdir(), "annals-kills-"))
   const devnet = await startDevnet(8, [
     `--generate=${blocks}`,
@@ -134,7 +134,7 @@ const memory = async (blocks) => {
   const devnet = await startDevnet(6, [
     `--generate=${blocks * 20}`,
     "--shape=mainnet",
-    "--bandwidth-mbit=50",
+    "--bandwidth-mbit=40",
   ])
   try {
     const short = await memoryOf(devnet, blocks)
@@ -153,7 +153,7 @@ const only = process.argv.includes("--only")
   : undefined
 const tests = {
   kills: async () => kills(argument("kills", 30)),
-  memory: async () => memory(argument("memory-blocks", 100)),
+  memory: async () => memory(argument("memory-blocks", 400)),
 }
 for (const [name, test] of Object.entries(tests)) {
   if (only === undefined || only === name) {
