@@ -2,12 +2,13 @@
  * Real peers on 127.0.0.1 that serve a chain held in memory: RLPx listeners with keys of their own,
  * a latency, a bandwidth and a fault each. Used by `annals devnet` and by tests.
  */
-import { createECDH, randomBytes } from "node:crypto"
+import { randomBytes } from "node:crypto"
 import { Clock, Duration, Effect, type Scope } from "effect"
 import type { ChainSpec } from "../chain/chainSpec.ts"
 import type { Enode } from "../chain/enode.ts"
 import { type LocalHead, localStatus, statusMismatch } from "../chain/status.ts"
 import { toHex } from "../domain/hex.ts"
+import { publicKey } from "../domain/secp256k1.ts"
 import type { EthRequest } from "../wire/ethMessages.ts"
 import type { EthVersion } from "../wire/hello.ts"
 import { listen } from "../wire/Listener.ts"
@@ -29,6 +30,8 @@ export interface DevnetPeerOptions {
   /** Of what the peer sends, over all its sessions; undefined for no limit. */
   readonly bandwidthMbit: number | undefined
   readonly fault: FaultKind | undefined
+  /** Its secp256k1 key, 32 bytes; a fresh one when not given. */
+  readonly privateKey?: Uint8Array
   /** Whom it asks first when it takes part in discv4; undefined when it does not. */
   readonly discovery: { readonly bootnodes: ReadonlyArray<Enode> } | undefined
 }
@@ -44,8 +47,8 @@ export const startDevnetPeer = (
 ): Effect.Effect<Enode, ListenError, Scope.Scope> =>
   Effect.gen(function* () {
     const { served } = options
-    const key = createECDH("secp256k1")
-    key.setPrivateKey(randomBytes(32))
+    const privateKey = options.privateKey ?? new Uint8Array(randomBytes(32))
+    const nodeId = toHex(publicKey(privateKey))
     const head: LocalHead = {
       ...served.head,
       totalDifficulty: served.totalDifficultyAt(served.lastBlock),
@@ -53,7 +56,7 @@ export const startDevnetPeer = (
     }
     const answer = makeAnswering(options)
     const sessionOptions: SessionOptions = {
-      privateKey: new Uint8Array(key.getPrivateKey()),
+      privateKey,
       clientId: `annals-devnet/${options.fault ?? "honest"}`,
       listenPort: options.port,
       ethVersions: options.ethVersions,
@@ -71,7 +74,7 @@ export const startDevnetPeer = (
         async () => import("./DevnetDiscovery.ts"),
       )
       yield* startDevnetDiscovery({
-        privateKey: sessionOptions.privateKey,
+        privateKey,
         host: HOST,
         port: listener.port,
         chain: options.chain,
@@ -80,7 +83,7 @@ export const startDevnetPeer = (
       })
     }
     return {
-      nodeId: toHex(key.getPublicKey().subarray(1)),
+      nodeId,
       host: HOST,
       tcpPort: listener.port,
       udpPort: listener.port,
