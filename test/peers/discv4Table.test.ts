@@ -150,7 +150,7 @@ const run = (
 }
 
 describe("a lookup", () => {
-  it("asks the 16 nearest living nodes of an honest network, each once", () => {
+  it("asks the living of the 16 nearest nodes of an honest network, each once", () => {
     fc.assert(
       fc.property(fc.nat(1_000), fc.nat(40), (t, dead) => {
         const all = Array.from({ length: 150 }, (_, n) => contact(n))
@@ -167,13 +167,15 @@ describe("a lookup", () => {
           lives(one) ? nearestTo(one) : undefined,
         )
         assert.equal(new Set(asked).size, asked.length)
-        const nearest = sorted.filter(lives).slice(0, BUCKET_NODES)
+        // Farther living ones may go unnamed here: who would name them can lie on no asked path.
         if (asked.length < MAX_ASKED) {
-          for (const one of nearest) assert.include(asked, one.nodeId)
+          for (const one of sorted.slice(0, BUCKET_NODES).filter(lives)) {
+            assert.include(asked, one.nodeId)
+          }
         }
-        assert.include(asked, nearest[0]!.nodeId)
+        assert.include(asked, sorted.find(lives)!.nodeId)
       }),
-      { numRuns: 30 },
+      { numRuns: 300 },
     )
   })
 
