@@ -1,5 +1,6 @@
 /**
- * Shows that the scheduler's property tests catch planted bugs: `npm run mutants`.
+ * Shows that the scheduler's property tests catch planted bugs: `npm run mutants`, or
+ * `npm run mutants -- TEXT` for those whose name has the text in it.
  *
  * Each mutant is a small replacement in a copy of the sources, made in the system's folder for
  * temporary files; the tests run there. They must pass on the unchanged copy and fail on each
@@ -64,6 +65,18 @@ const MUTANTS = [
     to: "if (batch === undefined) return undefined",
   },
   {
+    bug: "a peer is given one batch more than its slots",
+    file: "src/scheduler/choose.ts",
+    from: "peer.openBatches < peer.slots &&",
+    to: "peer.openBatches <= peer.slots &&",
+  },
+  {
+    bug: "a peer that is paused is given work",
+    file: "src/scheduler/choose.ts",
+    from: "peer.openBatches < peer.slots && peer.usableFromMs <= nowMs",
+    to: "peer.openBatches < peer.slots",
+  },
+  {
     bug: "a banned peer is hoped for",
     file: "src/scheduler/choose.ts",
     from: "if (isBanned(peer, state.nowMs)) continue",
@@ -115,11 +128,12 @@ if (!runTests(undefined).passed) {
   console.error("the tests fail without any mutant")
   process.exit(1)
 }
+const chosen = MUTANTS.filter(({ bug }) => bug.includes(process.argv[2] ?? ""))
 let survivors = 0
-for (const mutant of MUTANTS) {
+for (const mutant of chosen) {
   const { passed, killers } = runTests(mutant)
   if (passed) survivors += 1
   console.log(`${passed ? "SURVIVED" : "killed  "}  ${mutant.bug}  ${killers.join(" ")}`)
 }
-console.log(`${MUTANTS.length - survivors} of ${MUTANTS.length} killed`)
+console.log(`${chosen.length - survivors} of ${chosen.length} killed`)
 process.exit(survivors === 0 ? 0 : 1)
