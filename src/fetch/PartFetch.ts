@@ -131,6 +131,9 @@ export const makePartFetch = Effect.fnUntraced(function* (lanes: PeerLanes, meth
         reservedBytes,
         send: (timeoutMs) => method.send(job, timeoutMs),
         late: (answer) => settle(job, answer),
+        // The deadline was booked when it passed; only what breaks the protocol is told beside it.
+        lateFailed: (error) =>
+          error._tag === "Malformed" ? job.sink.failed([], error) : Effect.void,
         listening: job.sink.listening,
       }),
     )

@@ -33,6 +33,8 @@ export interface Question<A extends Answer> {
   readonly send: (timeoutMs: number) => Effect.Effect<A, RequestError>
   /** What to do with an answer that came after its deadline; its bytes are held by then. */
   readonly late?: (answer: A) => Effect.Effect<void>
+  /** Told why no late answer came: a lie is one, however late. */
+  readonly lateFailed?: (error: RequestError) => Effect.Effect<void>
   /** Told of the fiber that listens for a late answer; it ends, with or without one. */
   readonly listening?: (fiber: Fiber.Fiber<void>) => void
 }
@@ -105,7 +107,10 @@ export const makePeerLanes = Effect.fnUntraced(function* (scope: Scope.Scope) {
       const fiber = yield* Effect.forkIn(exchange(question, timeoutMs * LATE_TIMES), scope)
       const inTime = yield* Fiber.join(fiber).pipe(Effect.timeoutOption(Duration.millis(timeoutMs)))
       if (inTime._tag === "Some") return inTime.value
-      const listening = Fiber.join(fiber).pipe(Effect.flatMap(late), Effect.ignore)
+      const listening = Fiber.join(fiber).pipe(
+        Effect.flatMap(late),
+        Effect.catchAll((error) => question.lateFailed?.(error) ?? Effect.void),
+      )
       question.listening?.(yield* Effect.forkIn(listening, scope))
       const { peer, kind: what } = question
       return yield* new Timeout({ peerId: peer.peerId, what, afterMs: timeoutMs })

@@ -22,6 +22,7 @@ import { Scheduler } from "../../src/scheduler/Scheduler.ts"
 import { WorkList } from "../../src/scheduler/WorkList.ts"
 import { Settings, type SettingsShape } from "../../src/Settings.ts"
 import type { EthRequest } from "../../src/wire/ethMessages.ts"
+import { Malformed } from "../../src/wire/WireError.ts"
 import { Store } from "../../src/write/Store.ts"
 import { commitDefaults, type TrustedHash } from "../../src/write/storeProtocol.ts"
 import { Writer } from "../../src/write/Writer.ts"
@@ -419,6 +420,26 @@ describe("an ingest in memory", () => {
       // The budget, the room for headers, and what one answer may be above its guess.
       assert.isAtMost(end.mostHeldBytes, 400_000 + 3 * 2 * 32 * 700 + 200_000)
       assert.isAtLeast(end.mostHeldBytes, 200_000)
+      assert.strictEqual(end.heldBytes, 0)
+    }),
+  )
+
+  it.scoped("bans for a broken answer that comes after its deadline, too", () =>
+    Effect.gen(function* () {
+      const late = fakePeer({ name: "late", served, latencyMs: 5 })
+      const { peerId } = late.peer
+      const broken = new Malformed({ peerId, what: "receipts", reason: "broken" })
+      const getReceipts = () => Effect.delay(Effect.fail(broken), Duration.millis(700))
+      const liar = { ...late, peer: { ...late.peer, getReceipts } }
+      const honest = fakePeer({ name: "honest", served, latencyMs: 300 })
+      const end = yield* ingest({
+        peers: [liar, honest],
+        work: BlockRanges.of(1, 40),
+        settings: { requestTimeoutMs: 500 },
+      })
+      assert.deepStrictEqual(end.failed, [])
+      assert.deepStrictEqual(end.banned, ["fake/late"])
+      assert.isAtLeast(end.failures["malformed"] ?? 0, 1)
       assert.strictEqual(end.heldBytes, 0)
     }),
   )
