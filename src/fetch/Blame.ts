@@ -30,6 +30,8 @@ export class Blame extends Context.Tag("annals/Blame")<Blame, BlameShape>() {
         count: (error) => {
           const result = verdict(error._tag)
           stats.failed(result.counter)
+          if (error._tag === "EmptyAnswer") pool.missed(error.peerId, error.what, error.fromBlock)
+          if (error._tag === "MissingHeaders") pool.missed(error.peerId, "headers", error.fromBlock)
           const tally = stats.peers.get(error.peerId)
           if (tally !== undefined && result.peer !== "none") tally.failures += 1
           return result

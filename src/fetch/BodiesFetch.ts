@@ -26,7 +26,9 @@ export const makeBodiesMethod: Effect.Effect<PartMethod> = Effect.succeed({
     const { peerId } = job.assignment.peer
     if (whole.every(isPlaceholder)) {
       const fromBlock = job.blocks[0]!.header.number
-      return Effect.fail(new EmptyAnswer({ peerId, fromBlock, asked: job.blocks.length }))
+      return Effect.fail(
+        new EmptyAnswer({ peerId, what: "bodies", fromBlock, asked: job.blocks.length }),
+      )
     }
     return Effect.try({
       try: () => matchBodies(job.blocks.map(headerRoots), whole),

@@ -38,6 +38,7 @@ export class Skipped extends Data.TaggedError("Skipped")<{
 /** No receipts for blocks whose headers say that they have some: the peer does not hold them. */
 export class EmptyAnswer extends Data.TaggedError("EmptyAnswer")<{
   readonly peerId: string
+  readonly what: "bodies" | "receipts"
   readonly fromBlock: number
   readonly asked: number
 }> {}

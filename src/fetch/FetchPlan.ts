@@ -4,10 +4,13 @@
  */
 import { Context, type Effect, Layer } from "effect"
 import { matchByGas } from "./matchReceipts.ts"
+import type { PartKind } from "./PeerLanes.ts"
 import type { MatchReceipts, PartMethod } from "./PartFetch.ts"
 
 /** See the module. */
 export interface FetchPlanShape {
+  /** The parts of a block that the mode wants, beside its header. */
+  readonly kinds: ReadonlyArray<PartKind>
   /** How bodies are fetched beside the receipts; undefined where none are. */
   readonly bodies: Effect.Effect<PartMethod> | undefined
   /**
@@ -29,6 +32,7 @@ export class FetchPlan extends Context.Tag("annals/FetchPlan")<FetchPlan, FetchP
    * peer works on the first, and a batch of the default size is two requests.
    */
   static readonly layerProbe: Layer.Layer<FetchPlan> = Layer.succeed(FetchPlan, {
+    kinds: ["receipts"],
     bodies: undefined,
     requests: "fixed",
     requestsAtOnce: 2,

@@ -12,6 +12,7 @@ import { matchByGas, NO_RECEIPTS } from "./matchReceipts.ts"
 
 /** See the module. */
 export const layerIngestPlan: Layer.Layer<FetchPlan> = Layer.succeed(FetchPlan, {
+  kinds: ["bodies", "receipts"],
   bodies: makeBodiesMethod,
   requests: "adaptive",
   requestsAtOnce: 1,

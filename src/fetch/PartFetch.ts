@@ -108,7 +108,10 @@ export const makePartFetch = Effect.fnUntraced(function* (lanes: PeerLanes, meth
     if (firstEmpty !== undefined) {
       const fromBlock = firstEmpty.header.number
       const asked = dealt.empty.length
-      yield* sink.failed(dealt.empty, new EmptyAnswer({ peerId, fromBlock, asked }))
+      yield* sink.failed(
+        dealt.empty,
+        new EmptyAnswer({ peerId, what: method.kind, fromBlock, asked }),
+      )
     }
     if (dealt.skipped.length > 0) {
       const blockNumbers = dealt.skipped.map((block) => block.header.number)

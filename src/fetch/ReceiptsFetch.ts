@@ -59,7 +59,7 @@ export const makeReceiptsMethod = Effect.fnUntraced(function* (lanes: PeerLanes)
       const part = answer.items[0]
       const got = part === undefined ? 0 : yield* readable(job, () => countReceipts(part))
       if (part === undefined || got === 0) {
-        return yield* new EmptyAnswer({ peerId, fromBlock: number, asked: 1 })
+        return yield* new EmptyAnswer({ peerId, what: "receipts", fromBlock: number, asked: 1 })
       }
       count += got
       if (count > most || parts.length > MOST_PARTS || held.bytes > MOST_BYTES) {
@@ -102,7 +102,7 @@ export const makeReceiptsMethod = Effect.fnUntraced(function* (lanes: PeerLanes)
       if (cutCount === 0 && gas.every((each) => each === NO_RECEIPTS)) {
         const fromBlock = blocks[0]!.header.number
         const { peerId } = job.assignment.peer
-        return yield* new EmptyAnswer({ peerId, fromBlock, asked: blocks.length })
+        return yield* new EmptyAnswer({ peerId, what: "receipts", fromBlock, asked: blocks.length })
       }
       return yield* readable(job, () => matchReceipts(blocks, gas, whole, formOf(job)))
     }),

@@ -247,8 +247,8 @@ export const ingestStages = (
     Layer.provide(layerChecking(verify)),
     Layer.provide(pool),
     Layer.provide(Fetcher.layer),
-    Layer.provide(layerIngestPlan),
     Layer.provideMerge(Scheduler.layer),
+    Layer.provide(layerIngestPlan),
   )
 
 const fetchWork = Effect.fnUntraced(function* (work: BlockRanges) {

@@ -181,7 +181,7 @@ export const measureEnd = Effect.fnUntraced(function* (
   yield* Effect.sleep(Duration.millis(WARM_UP_MS))
   for (;;) {
     const peers = yield* pool.connected
-    const end = agreedHead(peers.map(({ range }) => range.to)) - rollbackWindow
+    const end = agreedHead(peers.map(({ serves }) => serves.headers?.to ?? -1)) - rollbackWindow
     if (end >= startBlock || (yield* Clock.currentTimeMillis) >= untilMs) return end
     yield* Effect.sleep(Duration.millis(LOOK_EVERY_MS))
   }

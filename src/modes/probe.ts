@@ -69,8 +69,8 @@ const cacheOf = ({ peerCache, network }: ProbeOptions) =>
 export const probeStages = Writer.layerDiscard.pipe(
   Layer.provide(Processor.layerCount),
   Layer.provide(Fetcher.layer),
-  Layer.provide(FetchPlan.layerProbe),
   Layer.provideMerge(Scheduler.layer),
+  Layer.provide(FetchPlan.layerProbe),
 )
 
 /** How a probe ended. */

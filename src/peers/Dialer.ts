@@ -20,6 +20,7 @@ import type { SessionOpenError } from "../wire/WireError.ts"
 import type { PeerFacts } from "./cacheEntries.ts"
 import { CandidateBook, type CandidateRank, type DialOutcome } from "./candidateBook.ts"
 import { type HeadSubject, measureHead } from "./HeadProbe.ts"
+import { servesAll } from "./Peer.ts"
 import { PeerCache, type PeerCacheShape } from "./PeerCache.ts"
 import { PeerConnector } from "./PeerConnector.ts"
 import { PeerPool } from "./PeerPool.ts"
@@ -242,7 +243,7 @@ const makeJoiner = Effect.fnUntraced(function* (settings: SettingsShape) {
     Effect.acquireUseRelease(
       pool.join({
         peer: session,
-        range: { from: 0, to: head },
+        serves: servesAll({ from: 0, to: head }),
         drop: session.disconnect("useless_peer"),
       }),
       (joined) =>

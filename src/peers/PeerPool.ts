@@ -4,20 +4,23 @@
  */
 import { Context, Effect, Layer, Mailbox, Stream } from "effect"
 import { Stats } from "../observe/Stats.ts"
-import type { Peer, ServedRange } from "./Peer.ts"
+import type { RequestKind } from "../wire/WireError.ts"
+import { type Peer, type ServedRange, type Serves, servesAll, servesKind } from "./Peer.ts"
 
 /** What happens to the pool. */
 export type PeerEvent =
-  | { readonly _tag: "Joined"; readonly peer: Peer; readonly range: ServedRange }
-  | { readonly _tag: "RangeChanged"; readonly peerId: string; readonly range: ServedRange }
+  | { readonly _tag: "Joined"; readonly peer: Peer; readonly serves: Serves }
+  | { readonly _tag: "ServesChanged"; readonly peerId: string; readonly serves: Serves }
   | { readonly _tag: "Left"; readonly peerId: string }
 
 /** A peer in the pool. */
 export interface PooledPeer {
   readonly peer: Peer
-  readonly range: ServedRange
+  readonly serves: Serves
   /** Ends its session; `Left` follows when it has ended. */
   readonly drop: Effect.Effect<void>
+  /** Told that the peer had nothing of a kind at a block that it was taken to serve. */
+  readonly missed?: (kind: RequestKind, block: number) => void
 }
 
 /** See the module. */
@@ -26,6 +29,12 @@ export interface PeerPoolShape {
   readonly join: (entry: PooledPeer) => Effect.Effect<boolean>
   /** Takes a peer out; nothing happens when it is not in. */
   readonly leave: (peerId: string) => Effect.Effect<void>
+  /** What a peer serves is now known to be this; nothing happens when it is not in. */
+  readonly changed: (peerId: string, serves: Serves) => Effect.Effect<void>
+  /** Whether a connected peer serves this kind of a block, as far as is known. */
+  readonly serves: (peerId: string, kind: RequestKind, block: number) => boolean
+  /** A peer had nothing of a kind at a block: it is measured again. */
+  readonly missed: (peerId: string, kind: RequestKind, block: number) => void
   /** Joins, changes and leaves, from the first on. One consumer. */
   readonly events: Stream.Stream<PeerEvent>
   readonly connected: Effect.Effect<ReadonlyArray<PooledPeer>>
@@ -52,11 +61,11 @@ export class PeerPool extends Context.Tag("annals/PeerPool")<PeerPool, PeerPoolS
 
       const join = (entry: PooledPeer): Effect.Effect<boolean> =>
         Effect.suspend(() => {
-          const { peer, range } = entry
+          const { peer, serves } = entry
           if (entries.has(peer.peerId)) return Effect.succeed(false)
           entries.set(peer.peerId, entry)
           stats.peersPooled = entries.size
-          return Effect.as(events.offer({ _tag: "Joined", peer, range }), true)
+          return Effect.as(events.offer({ _tag: "Joined", peer, serves }), true)
         })
 
       const leave = (peerId: string): Effect.Effect<void> =>
@@ -66,9 +75,23 @@ export class PeerPool extends Context.Tag("annals/PeerPool")<PeerPool, PeerPoolS
           return Effect.asVoid(events.offer({ _tag: "Left", peerId }))
         })
 
+      const changed = (peerId: string, serves: Serves): Effect.Effect<void> =>
+        Effect.suspend(() => {
+          const entry = entries.get(peerId)
+          if (entry === undefined) return Effect.void
+          entries.set(peerId, { ...entry, serves })
+          return Effect.asVoid(events.offer({ _tag: "ServesChanged", peerId, serves }))
+        })
+
       return {
         join,
         leave,
+        changed,
+        serves: (peerId, kind, block) => {
+          const entry = entries.get(peerId)
+          return entry !== undefined && servesKind(entry.serves, kind, block)
+        },
+        missed: (peerId, kind, block) => entries.get(peerId)?.missed?.(kind, block),
         events: Mailbox.toStream(events),
         connected: Effect.sync(() => [...entries.values()]),
         drop: (peerId) => Effect.suspend(() => entries.get(peerId)?.drop ?? Effect.void),
@@ -87,7 +110,7 @@ export class PeerPool extends Context.Tag("annals/PeerPool")<PeerPool, PeerPoolS
         const stats = yield* Stats
         for (const { peer, range } of peers) {
           stats.sessionOpened(peer.peerId, peer.client, peer.ethVersion)
-          yield* pool.join({ peer, range, drop: pool.leave(peer.peerId) })
+          yield* pool.join({ peer, serves: servesAll(range), drop: pool.leave(peer.peerId) })
         }
         return pool
       }),

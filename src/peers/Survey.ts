@@ -88,7 +88,7 @@ export class Survey extends Context.Tag("annals/Survey")<Survey, SurveyShape>() 
 
       yield* pool.events.pipe(
         Stream.runForEach((event) =>
-          event._tag === "Joined" ? joined(event.peer, event.range.to) : Effect.void,
+          event._tag === "Joined" ? joined(event.peer, event.serves.headers?.to ?? 0) : Effect.void,
         ),
         Effect.forkScoped,
       )

@@ -12,9 +12,10 @@
 import { Clock, Context, Deferred, Duration, Effect, Exit, Layer, Mailbox, Stream } from "effect"
 import { BlockRanges } from "../domain/blockRanges.ts"
 import { Blame } from "../fetch/Blame.ts"
+import { FetchPlan } from "../fetch/FetchPlan.ts"
 import type { FetchError } from "../fetch/FetchError.ts"
 import { Stats } from "../observe/Stats.ts"
-import type { Peer } from "../peers/Peer.ts"
+import { assignable, type Peer } from "../peers/Peer.ts"
 import { type PeerEvent, PeerPool } from "../peers/PeerPool.ts"
 import { Reputation } from "../peers/Reputation.ts"
 import { type PeerConsequence, type Standing, harsher } from "../peers/standing.ts"
@@ -108,7 +109,7 @@ export class Scheduler extends Context.Tag("annals/Scheduler")<Scheduler, Schedu
   static readonly layer: Layer.Layer<
     Scheduler,
     never,
-    WorkList | PeerPool | Reputation | Blame | Stats | Settings
+    WorkList | PeerPool | Reputation | Blame | FetchPlan | Stats | Settings
   > = Layer.scoped(
     Scheduler,
     Effect.suspend(() => makeScheduler),
@@ -117,6 +118,7 @@ export class Scheduler extends Context.Tag("annals/Scheduler")<Scheduler, Schedu
 
 const makeScheduler = Effect.gen(function* () {
   const settings = yield* Settings
+  const { kinds } = yield* FetchPlan
   const work = yield* WorkList
   const pool = yield* PeerPool
   const reputation = yield* Reputation
@@ -189,10 +191,12 @@ const makeScheduler = Effect.gen(function* () {
     if (event._tag === "Left") {
       dispatch({ _tag: "PeerLeft", peerId: event.peerId })
       peers.delete(event.peerId)
-    } else if (event._tag === "RangeChanged") {
-      dispatch({ _tag: "PeerRangeChanged", peerId: event.peerId, range: event.range })
+    } else if (event._tag === "ServesChanged") {
+      const range = assignable(event.serves, kinds)
+      dispatch({ _tag: "PeerRangeChanged", peerId: event.peerId, range })
     } else {
-      const { peer, range } = event
+      const { peer } = event
+      const range = assignable(event.serves, kinds)
       const standing = yield* reputation.standing(peer.peerId)
       peers.set(peer.peerId, peer)
       const slots = settings.slotsPerPeer

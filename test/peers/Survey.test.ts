@@ -7,7 +7,7 @@ import { EMPTY_TRIE_ROOT, readHeader } from "../../src/domain/header.ts"
 import { equalBytes } from "../../src/domain/hex.ts"
 import { encodeList, RlpReader } from "../../src/domain/rlp.ts"
 import { Stats } from "../../src/observe/Stats.ts"
-import type { Peer } from "../../src/peers/Peer.ts"
+import { type Peer, servesAll } from "../../src/peers/Peer.ts"
 import { PeerPool } from "../../src/peers/PeerPool.ts"
 import { NEARBY_BLOCKS, Survey, SURVEYS_AT_ONCE } from "../../src/peers/Survey.ts"
 import {
@@ -33,7 +33,9 @@ const surroundings = Survey.layer.pipe(
 )
 
 const join = ({ peer, range }: Pick<FakePeer, "peer" | "range">) =>
-  Effect.flatMap(PeerPool, (pool) => pool.join({ peer, range, drop: pool.leave(peer.peerId) }))
+  Effect.flatMap(PeerPool, (pool) =>
+    pool.join({ peer, serves: servesAll(range), drop: pool.leave(peer.peerId) }),
+  )
 
 /** Lets time pass until every peer was asked everything; a minute at most. */
 const untilAsked = Effect.gen(function* () {
