@@ -5,20 +5,28 @@
 import { Clock, Context, Duration, Effect, Layer, type Scope } from "effect"
 import type { Chain } from "../chain/Chain.ts"
 import type { ChainSpec } from "../chain/chainSpec.ts"
-import { type Enode, isEnodeInvalid, parseEnode } from "../chain/enode.ts"
+import { type Enode, formatEnode, isEnodeInvalid, parseEnode } from "../chain/enode.ts"
 import { resolveNetwork } from "../chain/Network.ts"
 import type { DiscoveryOptions, ProbeOptions } from "../cli/syncOptions.ts"
 import { UsageError } from "../cli/UsageError.ts"
+import { toHex } from "../domain/hex.ts"
+import { publicKey } from "../domain/secp256k1.ts"
 import { Blame } from "../fetch/Blame.ts"
 import { ByteGate } from "../fetch/ByteGate.ts"
 import type { Stats } from "../observe/Stats.ts"
+import { Terminal } from "../observe/Terminal.ts"
 import { CacheSource } from "../peers/CacheSource.ts"
 import { Dialer } from "../peers/Dialer.ts"
+import { Inbound } from "../peers/Inbound.ts"
 import { PeerCache } from "../peers/PeerCache.ts"
 import { type Identity, PeerConnector } from "../peers/PeerConnector.ts"
+import { PeerKeeper } from "../peers/PeerKeeper.ts"
 import { PeerPool } from "../peers/PeerPool.ts"
 import { PeerSource, type PeerSourceShape } from "../peers/PeerSource.ts"
 import { Reputation } from "../peers/Reputation.ts"
+import { HistoryAnswers } from "../serving/HistoryAnswers.ts"
+import { HistoryReader } from "../serving/HistoryReader.ts"
+import { OurHead } from "../serving/OurHead.ts"
 import { Settings, type SettingsShape } from "../Settings.ts"
 
 /** What probe and ingest are both asked for. */
@@ -74,18 +82,19 @@ export const networkSettings = (options: NetworkOptions): Partial<SettingsShape>
 })
 
 /**
- * From where peers are found to the pool, over TCP and, where peers are looked for, UDP. `cache`
- * remembers them from one run to the next.
+ * From where peers are found, and where they find us, to the pool: over TCP and, where peers are
+ * looked for, UDP. `cache` remembers them from one run to the next; from `history` they are answered.
  */
 export const networkLayer = <R>(
-  { discovery }: Pick<NetworkOptions, "discovery">,
+  options: Pick<NetworkOptions, "discovery" | "port" | "maxInbound">,
   { chain, peers }: ChosenNetwork,
   identity: Identity,
   cache: Layer.Layer<PeerCache, never, R>,
+  history: Layer.Layer<HistoryReader> = HistoryReader.layerNone,
 ): Layer.Layer<
-  Dialer | PeerSource | PeerPool | Reputation | Blame | ByteGate,
+  Dialer | PeerSource | PeerPool | PeerKeeper | Reputation | Blame | ByteGate | OurHead | Inbound,
   UsageError,
-  Settings | Stats | Chain | R
+  Settings | Stats | Chain | Terminal | R
 > =>
   Dialer.layerCached.pipe(
     Layer.provideMerge(
@@ -97,20 +106,55 @@ export const networkLayer = <R>(
             PeerSource.fixed(peers),
             ...(entries.length > 0 ? [CacheSource.fixed(entries)] : []),
           ]
-          return discovery.enabled
-            ? yield* discoveringSource(discovery, chain, known, identity)
+          return options.discovery.enabled
+            ? yield* discoveringSource(options.discovery, chain, known, identity)
             : PeerSource.merged(known)
         }),
       ),
     ),
-    Layer.provide(PeerConnector.layer(identity)),
+    Layer.provide(PeerConnector.layerServing(identity)),
+    Layer.provideMerge(inboundLayer(options, identity)),
+    Layer.provide(Layer.provide(HistoryAnswers.layer, history)),
+    Layer.provideMerge(PeerKeeper.layer),
     Layer.provideMerge(Blame.layer),
     Layer.provideMerge(
-      Layer.mergeAll(ByteGate.layer, Reputation.layerCached, PeerPool.layer).pipe(
+      Layer.mergeAll(ByteGate.layer, Reputation.layerCached, PeerPool.layer, OurHead.layer).pipe(
         Layer.provideMerge(cache),
       ),
     ),
   )
+
+/** Listens where the options say so, and tells where that is. */
+const inboundLayer = (
+  { port, maxInbound }: Pick<NetworkOptions, "port" | "maxInbound">,
+  identity: Identity,
+) =>
+  port === undefined
+    ? Inbound.layerNone
+    : Inbound.layer(identity, { port, maxInbound }).pipe(
+        Layer.mapError(
+          ({ reason }) =>
+            new UsageError({
+              reason:
+                reason === "EADDRINUSE"
+                  ? `--port: ${port} is in use by another program; choose another port`
+                  : `--port: cannot listen on ${port} (${reason})`,
+            }),
+        ),
+        Layer.tap((context) => tellListening(Context.get(context, Inbound), identity)),
+      )
+
+/** The enode is for the same machine: how others reach us is not for us to know. */
+const tellListening = Effect.fnUntraced(function* (
+  { host, port }: Inbound["Type"],
+  { privateKey }: Identity,
+) {
+  const terminal = yield* Terminal
+  const nodeId = toHex(publicKey(privateKey))
+  const enode = formatEnode({ nodeId, host: "127.0.0.1", tcpPort: port, udpPort: port })
+  const where = host.includes(":") ? `[${host}]` : host
+  yield* terminal.log(`annals: listening on ${where}:${port} ${enode}`)
+})
 
 /** How long one DNS question may take. */
 const DNS_TIMEOUT_MS = 5_000
@@ -146,7 +190,13 @@ const discoveringSource = Effect.fnUntraced(function* (
       async () => import("../peers/Discv4Source.ts"),
     )
     const { privateKey } = identity
-    const source = yield* Effect.either(startDiscv4Source(chain, { bootnodes, privateKey }))
+    // One number for both, as everybody does; where UDP's is taken, another one does as well.
+    const { port } = yield* Inbound
+    const start = (udpPort: number) =>
+      startDiscv4Source(chain, { bootnodes, privateKey, port: udpPort, tcpPort: port })
+    const source = yield* Effect.either(
+      port === 0 ? start(0) : Effect.orElse(start(port), () => start(0)),
+    )
     // Without UDP there are still the lists and the peers that were named.
     if (source._tag === "Right") sources.push(source.right)
     else yield* Effect.logWarning(`no discovery over UDP: ${source.left.reason}`)

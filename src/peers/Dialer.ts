@@ -1,10 +1,10 @@
 /**
  * Keeps sessions with the best of the candidates that the {@link PeerSource} names: dials within the
- * limits, measures the head of who answers, puts them into the pool, and dials again who left.
+ * limits, gives who answers to the {@link PeerKeeper}, and dials again who left.
  *
- *     known ─▶ dialling ─▶ measuring the head ─▶ in the pool ─▶ left ─┐
- *       ▲ back-off, ban          │ failure: struck, asked again       │
- *       └────────────────────────┴────────────────────────────────────┘
+ *     known ─▶ dialling ─▶ kept ─▶ left ─┐
+ *       ▲ back-off, ban                  │
+ *       └────────────────────────────────┘
  *
  * Whom to dial next is decided by the pure {@link CandidateBook}. A node on another chain is never
  * dialled again; one whose ban still runs, be it from an earlier run, not before its end. A peer that
@@ -12,18 +12,14 @@
  */
 import { Clock, Context, Deferred, Duration, Effect, FiberSet, Layer, Stream } from "effect"
 import { type Enode, formatEnode } from "../chain/enode.ts"
-import { Blame } from "../fetch/Blame.ts"
 import { Stats } from "../observe/Stats.ts"
-import { Settings, type SettingsShape } from "../Settings.ts"
-import type { Session, SessionClosed } from "../wire/Session.ts"
+import { Settings } from "../Settings.ts"
 import type { SessionOpenError } from "../wire/WireError.ts"
 import type { PeerFacts } from "./cacheEntries.ts"
 import { CandidateBook, type CandidateRank, type DialOutcome } from "./candidateBook.ts"
-import { type HeadSubject, measureHead } from "./HeadProbe.ts"
-import { servesAll } from "./Peer.ts"
-import { PeerCache, type PeerCacheShape } from "./PeerCache.ts"
+import { PeerCache } from "./PeerCache.ts"
 import { PeerConnector } from "./PeerConnector.ts"
-import { PeerPool } from "./PeerPool.ts"
+import { PeerKeeper } from "./PeerKeeper.ts"
 import { type Candidate, PeerSource } from "./PeerSource.ts"
 import { Reputation } from "./Reputation.ts"
 
@@ -58,7 +54,7 @@ export class Dialer extends Context.Tag("annals/Dialer")<Dialer, DialerShape>() 
   static readonly layerCached: Layer.Layer<
     Dialer,
     never,
-    PeerSource | PeerConnector | PeerPool | Reputation | Blame | Stats | Settings | PeerCache
+    PeerSource | PeerConnector | PeerKeeper | Reputation | Stats | Settings | PeerCache
   > = Layer.scoped(
     Dialer,
     Effect.suspend(() => makeDialer),
@@ -68,7 +64,7 @@ export class Dialer extends Context.Tag("annals/Dialer")<Dialer, DialerShape>() 
   static readonly layer: Layer.Layer<
     Dialer,
     never,
-    PeerSource | PeerConnector | PeerPool | Reputation | Blame | Stats | Settings
+    PeerSource | PeerConnector | PeerKeeper | Reputation | Stats | Settings
   > = Layer.provide(Dialer.layerCached, PeerCache.layerNone)
 }
 
@@ -160,10 +156,9 @@ interface LifeOptions {
 /** Gives the effect that dials a node once, and looks after the session that may come of it. */
 const makeLife = Effect.fnUntraced(function* ({ note, connecting }: LifeOptions) {
   const connector = yield* PeerConnector
-  const settings = yield* Settings
   const stats = yield* Stats
   const cache = yield* PeerCache
-  const join = yield* makeJoiner(settings)
+  const { keep } = yield* PeerKeeper
 
   /** The peer says something now; what else is known of it. */
   const seen = (nodeId: string, facts: PeerFacts = {}) =>
@@ -196,7 +191,7 @@ const makeLife = Effect.fnUntraced(function* ({ note, connecting }: LifeOptions)
         const openedMs = yield* Clock.currentTimeMillis
         const { client, ethVersion } = session
         yield* seen(enode.nodeId, { enode, client, ethVersion })
-        const end = yield* Effect.ensuring(join(session), seen(enode.nodeId))
+        const end = yield* Effect.ensuring(keep(session), seen(enode.nodeId))
         note(enode, end, false)
         const livedMs = (yield* Clock.currentTimeMillis) - openedMs
         return livedMs >= GOOD_SESSION_MS ? ("ended" as const) : ("failed" as const)
@@ -213,81 +208,9 @@ const makeLife = Effect.fnUntraced(function* ({ note, connecting }: LifeOptions)
     )
 })
 
-/** Gives the effect that measures a session's head, pools it, and waits for its end. */
-const makeJoiner = Effect.fnUntraced(function* (settings: SettingsShape) {
-  const pool = yield* PeerPool
-  const blame = yield* Blame
-  const stats = yield* Stats
-  const cache = yield* PeerCache
-
-  /**
-   * Asks until the head is measured; undefined when the session is over before that. A failure is
-   * struck like any other, up to the ban.
-   */
-  const measured = (session: Session): Effect.Effect<number | undefined> =>
-    measureHead(timed(session, cache), settings.requestTimeoutMs).pipe(
-      Effect.catchAll((error) =>
-        Effect.gen(function* () {
-          const standing = yield* blame.punish(session.peerId, blame.count(error).peer)
-          if (standing.banned) yield* session.disconnect("useless_peer")
-          const over = yield* session.closed.pipe(
-            Effect.as(true),
-            Effect.race(Effect.as(sleepUntil(standing.usableFromMs), false)),
-          )
-          return over ? undefined : yield* measured(session)
-        }),
-      ),
-    )
-
-  const inPool = (session: Session, head: number): Effect.Effect<void> =>
-    Effect.acquireUseRelease(
-      pool.join({
-        peer: session,
-        serves: servesAll({ from: 0, to: head }),
-        drop: session.disconnect("useless_peer"),
-      }),
-      (joined) =>
-        joined ? Effect.asVoid(session.closed) : session.disconnect("already_connected"),
-      (joined) => (joined ? pool.leave(session.peerId) : Effect.void),
-    )
-
-  return Effect.fnUntraced(function* (session: Session) {
-    stats.sessionOpened(session.peerId, session.client, session.ethVersion)
-    const head = yield* measured(session)
-    if (head !== undefined) {
-      yield* cache.note(session.peerId, { head })
-      yield* inPool(session, head)
-    }
-    const closed = yield* session.closed
-    stats.network.sessionClosed(closed.by, closed.reason)
-    return describeClosed(closed)
-  })
-})
-
-/** A session whose answers, small as they are here, tell the cache its round trip. */
-const timed = (session: Session, cache: PeerCacheShape): HeadSubject => ({
-  peerId: session.peerId,
-  status: session.status,
-  announcedRange: session.announcedRange,
-  getBlockHeaders: (query, timeoutMs) =>
-    Effect.tap(session.getBlockHeaders(query, timeoutMs), ({ elapsedMs }) =>
-      cache.note(session.peerId, { roundTripMs: elapsedMs }),
-    ),
-})
-
-const sleepUntil = (untilMs: number): Effect.Effect<void> =>
-  Effect.flatMap(Clock.currentTimeMillis, (nowMs) =>
-    untilMs > nowMs ? Effect.sleep(Duration.millis(untilMs - nowMs)) : Effect.void,
-  )
-
 /** A node on another chain, or without our protocol, does not change its mind within a run. */
 const isFinal = (error: SessionOpenError): boolean =>
   error._tag === "WrongNetwork" || error._tag === "NoCommonProtocol"
-
-const describeClosed = (closed: SessionClosed): string => {
-  const why = closed.detail === "" ? closed.reason : `${closed.reason} (${closed.detail})`
-  return closed.by === "us" ? `dropped by us: ${why}` : `left: ${why}`
-}
 
 /** The name under which an opening error is counted. */
 const openErrorName = (error: SessionOpenError): string => {

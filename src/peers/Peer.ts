@@ -53,8 +53,11 @@ export const assignable = (
   for (const kind of kinds) {
     const range = parts[kind]
     if (headers === undefined || range === undefined) continue
-    from = Math.min(from, Math.max(range.from, headers.from))
-    to = Math.max(to, Math.min(range.to, headers.to))
+    const lowest = Math.max(range.from, headers.from)
+    const highest = Math.min(range.to, headers.to)
+    if (lowest > highest) continue
+    from = Math.min(from, lowest)
+    to = Math.max(to, highest)
   }
   return from <= to ? { from, to } : { from: 0, to: -1 }
 }

@@ -24,6 +24,7 @@ import { Dialer } from "../../src/peers/Dialer.ts"
 import { PeerCache } from "../../src/peers/PeerCache.ts"
 import { encodePeerCache } from "../../src/peers/peerCacheFile.ts"
 import { PeerConnector } from "../../src/peers/PeerConnector.ts"
+import { PeerKeeper } from "../../src/peers/PeerKeeper.ts"
 import { PeerPool } from "../../src/peers/PeerPool.ts"
 import { PeerSource, type PeerSourceShape } from "../../src/peers/PeerSource.ts"
 import { Reputation } from "../../src/peers/Reputation.ts"
@@ -67,6 +68,7 @@ const network = (file: string, source: Layer.Layer<PeerSource, never, PeerCache>
   return Dialer.layerCached.pipe(
     Layer.provideMerge(source),
     Layer.provide(PeerConnector.layer(identity)),
+    Layer.provideMerge(PeerKeeper.layer),
     Layer.provideMerge(Blame.layer),
     Layer.provideMerge(Layer.mergeAll(ByteGate.layer, Reputation.layerCached, PeerPool.layer)),
     Layer.provideMerge(PeerCache.layerFile(file)),
