@@ -15,7 +15,7 @@ import { listen } from "../wire/Listener.ts"
 import type { Session, SessionOptions } from "../wire/Session.ts"
 import { type ListenError, WrongNetwork } from "../wire/WireError.ts"
 import { answerItems, encodeAnswer } from "./answers.ts"
-import { type FaultKind, react } from "./faults.ts"
+import { announce, type FaultKind, react } from "./faults.ts"
 import type { ServedChain } from "./servedChain.ts"
 
 /** One peer to start. */
@@ -60,7 +60,7 @@ export const startDevnetPeer = (
       clientId: `annals-devnet/${options.fault ?? "honest"}`,
       listenPort: options.port,
       ethVersions: options.ethVersions,
-      localStatus: (version) => localStatus(options.chain, head, version),
+      localStatus: (version) => announce(options.fault, localStatus(options.chain, head, version)),
       checkStatus: (status) => {
         const mismatch = statusMismatch(options.chain, head, status)
         return mismatch === undefined ? undefined : new WrongNetwork(mismatch)
@@ -98,13 +98,13 @@ const makeAnswering = (
   // Counts of sessions that are gone are gone with them.
   const requests = new WeakMap<Session, number>()
   const send = makeBandwidth(options.bandwidthMbit)
-  const numberOf = (hash: Uint8Array): number | undefined => served.numberOf(toHex(hash))
 
   return Effect.fnUntraced(function* (session: Session, request: EthRequest) {
     const nth = (requests.get(session) ?? 0) + 1
     requests.set(session, nth)
-    const honest = answerItems(served, session.ethVersion, request)
-    const reaction = react(fault, request, nth, honest, numberOf)
+    const version = session.ethVersion
+    const honest = answerItems(served, version, request)
+    const reaction = react(fault, { chain: served, version, request }, nth, honest)
     switch (reaction._tag) {
       case "Silence":
         return null
@@ -118,7 +118,7 @@ const makeAnswering = (
       case "Answer": {
         const delayMs = latencyMs + reaction.extraDelayMs
         if (delayMs > 0) yield* Effect.sleep(Duration.millis(delayMs))
-        const payload = encodeAnswer(session.ethVersion, request, reaction.answer)
+        const payload = encodeAnswer(version, request, reaction.answer)
         yield* send(payload.length)
         return payload
       }

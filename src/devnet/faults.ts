@@ -1,9 +1,12 @@
 /**
  * The ways in which a devnet peer can be a bad one, as changes to what an honest one would answer.
- * Pure: which blocks a peer leaves out or alters depends on its own number and on nothing else.
+ * Pure: what becomes of an answer depends on the request, the chain and the honest answer alone.
+ * The lies that have names are in `lies.ts`.
  */
-import { type EthRequest, ETH } from "../wire/ethMessages.ts"
+import { toHex } from "../domain/hex.ts"
+import { type EthRequest, ETH, type Status } from "../wire/ethMessages.ts"
 import type { AnswerItems } from "./answers.ts"
+import { type Asked, lieAbout, lieKinds } from "./lies.ts"
 
 /** See `annals devnet --fault`. */
 export const faultKinds = [
@@ -12,7 +15,13 @@ export const faultKinds = [
   "short",
   "skip",
   "empty",
+  /** Has headers and bodies, and no receipts. */
+  "bodies-only",
+  /** Announces more than it has: see {@link announce}; and has only headers of its lower half. */
+  "boast",
+  /** Changes the middle byte of every item, whatever that breaks. */
   "lie",
+  ...lieKinds,
   "garbage",
   "leave",
 ] as const
@@ -35,19 +44,30 @@ export const SLOW_BY_MS = 60
 export const LEAVES_AFTER = 8
 /** A skipping peer lacks every block whose number leaves this remainder. */
 const SKIP_EVERY = 5
+/** How many blocks above its head a boasting peer announces. */
+export const BOAST_BLOCKS = 5_000
+
+/**
+ * What a peer with this fault says in place of an honest Status. Over eth/68 no range is announced,
+ * so there is nothing to boast of.
+ */
+export const announce = (fault: FaultKind | undefined, honest: Status): Status =>
+  fault !== "boast" || honest.version === 68
+    ? honest
+    : { ...honest, earliestBlock: 0, latestBlock: honest.latestBlock + BOAST_BLOCKS }
 
 /**
  * What a peer with this fault does with the `nth` request (from 1) of a session, to which an
- * honest peer would say `honest`. `numberOf` gives the height of a hash, for faults that go by it.
+ * honest peer would say `honest`.
  */
 export const react = (
   fault: FaultKind | undefined,
-  request: EthRequest,
+  asked: Asked,
   nth: number,
   honest: AnswerItems,
-  numberOf: (hash: Uint8Array) => number | undefined,
 ): Reaction => {
   const { items } = honest
+  const { chain, request } = asked
   switch (fault) {
     case undefined:
       return say(honest)
@@ -58,19 +78,27 @@ export const react = (
     case "short":
       return say({ items: items.slice(0, Math.ceil(items.length / 2)), lastBlockIncomplete: false })
     case "skip":
-      return say(skipping(request, honest, numberOf))
+      return say(onlyOf(asked, honest, (number) => number % SKIP_EVERY !== 0))
     case "empty":
-      return request._tag === "GetBlockHeaders"
-        ? say(honest)
-        : say({ items: [], lastBlockIncomplete: false })
+      return request._tag === "GetBlockHeaders" ? say(honest) : say(NOTHING)
+    case "bodies-only":
+      return request._tag === "GetReceipts" ? say(NOTHING) : say(honest)
+    case "boast": {
+      const middle = (chain.firstBlock + chain.lastBlock) / 2
+      return say(onlyOf(asked, honest, (number) => number >= middle))
+    }
     case "lie":
       return say({ ...honest, items: items.map((item) => withAlteredByte(item)) })
     case "garbage":
       return { _tag: "Garbage", code: answerCode(request) }
     case "leave":
       return nth > LEAVES_AFTER ? { _tag: "Leave" } : say(honest)
+    default:
+      return say(lieAbout(fault, asked, honest))
   }
 }
+
+const NOTHING: AnswerItems = { items: [], lastBlockIncomplete: false }
 
 const say = (answer: AnswerItems): Reaction => ({ _tag: "Answer", answer, extraDelayMs: 0 })
 
@@ -85,15 +113,18 @@ const answerCode = (request: EthRequest): number => {
   }
 }
 
-const skipping = (
-  request: EthRequest,
+/** The bodies and receipts of those blocks alone whose numbers `keeps`; headers are all there. */
+const onlyOf = (
+  { chain, request }: Asked,
   honest: AnswerItems,
-  numberOf: (hash: Uint8Array) => number | undefined,
+  keeps: (blockNumber: number) => boolean,
 ): AnswerItems => {
   if (request._tag === "GetBlockHeaders") return honest
   // Only whole answers map item by item to the hashes that the chain knows.
-  const known = request.hashes.map(numberOf).filter((number) => number !== undefined)
-  const items = honest.items.filter((_, index) => known[index]! % SKIP_EVERY !== 0)
+  const known = request.hashes
+    .map((hash) => chain.numberOf(toHex(hash)))
+    .filter((number) => number !== undefined)
+  const items = honest.items.filter((_, index) => keeps(known[index]!))
   return { items, lastBlockIncomplete: false }
 }
 

@@ -2,231 +2,26 @@
  * The whole ingest in memory: the real scheduler, fetch, checks and store, inline, with peers that
  * are swapped for fakes by a Layer, on the test's clock.
  */
-import { mkdtempSync, rmSync } from "node:fs"
-import os from "node:os"
-import path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { type NestedUint8Array, RLP } from "@ethereumjs/rlp"
-import { Duration, Effect, Exit, Fiber, Layer, TestClock } from "effect"
+import { Duration, Effect, Exit, Layer } from "effect"
 import { BlockRanges } from "../../src/domain/blockRanges.ts"
-import { generateChain, generatedChainSpec } from "../../src/devnet/generatedChain.ts"
-import { Blame } from "../../src/fetch/Blame.ts"
-import { ByteGate } from "../../src/fetch/ByteGate.ts"
-import { ingestStages } from "../../src/modes/ingest.ts"
-import { IngestStats } from "../../src/observe/IngestStats.ts"
-import { Stats } from "../../src/observe/Stats.ts"
-import { PeerPool } from "../../src/peers/PeerPool.ts"
-import { Reputation } from "../../src/peers/Reputation.ts"
+import { generateChain } from "../../src/devnet/generatedChain.ts"
+import { lieKinds } from "../../src/devnet/lies.ts"
 import { CheckPool } from "../../src/process/CheckPool.ts"
-import { Scheduler } from "../../src/scheduler/Scheduler.ts"
-import { WorkList } from "../../src/scheduler/WorkList.ts"
-import { Settings, type SettingsShape } from "../../src/Settings.ts"
 import type { EthRequest } from "../../src/wire/ethMessages.ts"
 import { Malformed } from "../../src/wire/WireError.ts"
-import { Store } from "../../src/write/Store.ts"
-import { commitDefaults, type TrustedHash } from "../../src/write/storeProtocol.ts"
-import { Writer } from "../../src/write/Writer.ts"
-import { type FakePeer, fakePeer } from "../support/FakePeer.ts"
+import { fakePeer } from "../support/FakePeer.ts"
+import { freshDirectory, ingest } from "../support/ingestRun.ts"
 
-const checks = ["links", "transactions", "uncles", "withdrawals", "receipts", "bloom"] as const
 const served = generateChain({ blocks: 120, shape: "light", seed: 11 })
 const other = generateChain({ blocks: 120, shape: "light", seed: 12 })
 
-interface RunOptions {
-  readonly peers: ReadonlyArray<FakePeer>
-  readonly work?: BlockRanges
-  readonly trusted?: ReadonlyArray<TrustedHash>
-  readonly settings?: Partial<SettingsShape>
-  /** Where the store is; a fresh place that goes with the test when not given. */
-  readonly directory?: string
-  /** Replaces the checks. */
-  readonly pool?: Layer.Layer<CheckPool>
-  /** How long every write takes, on the test's clock. */
-  readonly writeMs?: number
-}
-
-const freshDirectory = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(path.join(os.tmpdir(), "annals-pipeline-"))),
-  (made) => Effect.sync(() => rmSync(made, { recursive: true })),
-)
-
-/** Ingests into a fresh store with all tables; gives what came of it. */
-const ingest = (options: RunOptions) =>
-  Effect.gen(function* () {
-    const { peers, work = BlockRanges.of(0, 120), trusted = [], settings, writeMs = 0 } = options
-    const directory = options.directory ?? (yield* freshDirectory)
-    const chain = generatedChainSpec()
-    const store = Store.layerInline({
-      directory,
-      purpose: {
-        kind: "sync",
-        network: "memory",
-        chainId: chain.chainId,
-        genesisHash: chain.genesisHash,
-        tables: ["transactions", "logs", "withdrawals", "uncles"],
-        checks,
-        trusted,
-      },
-      ...commitDefaults,
-    })
-    const slowed = Layer.effect(
-      Store,
-      Effect.map(Store, (shape) => ({
-        ...shape,
-        write: (...written: Parameters<typeof shape.write>) =>
-          Effect.delay(shape.write(...written), Duration.millis(writeMs)),
-      })),
-    ).pipe(Layer.provide(store))
-    let leastFree = Infinity
-    const program = Effect.gen(function* () {
-      const scheduler = yield* Scheduler
-      const writer = yield* Writer
-      const gate = yield* ByteGate
-      const stats = yield* Stats
-      const { status, verify } = yield* Store
-      const free = gate.free()
-      yield* Effect.sync(() => {
-        leastFree = Math.min(leastFree, gate.free())
-      }).pipe(Effect.zipRight(Effect.sleep(Duration.millis(20))), Effect.forever, Effect.fork)
-      const [, failed] = yield* Effect.all([writer.run, scheduler.finished], {
-        concurrency: "unbounded",
-      })
-      const banned = [...stats.peers.values()].filter((peer) => peer.bans > 0)
-      return {
-        failed: [...failed.ranges()],
-        failures: Object.fromEntries(stats.failures),
-        banned: banned.map((peer) => peer.client).sort(),
-        refuted: (yield* scheduler.refuted).count,
-        heldBytes: free - gate.free(),
-        mostHeldBytes: free - leastFree,
-        retries: stats.requeued,
-        succeeded: stats.blocksSucceeded,
-        status: yield* status,
-        damage: (yield* verify()).damages,
-      }
-    })
-    const surroundings = Layer.mergeAll(Reputation.layer, PeerPool.layerMemory(peers)).pipe(
-      Layer.provideMerge(
-        Layer.mergeAll(
-          Settings.layer({
-            slotsPerPeer: 2,
-            receiptsPerRequest: 128,
-            giveUpMs: 5_000,
-            ...settings,
-          }),
-          Stats.layer,
-          IngestStats.layer,
-        ),
-      ),
-    )
-    const fiber = yield* program.pipe(
-      Effect.provide(
-        ingestStages({ workers: 0, verify: new Set(checks) }, options.pool).pipe(
-          Layer.provideMerge(Blame.layer),
-          Layer.provideMerge(ByteGate.layer),
-          Layer.provideMerge(WorkList.layer(work)),
-          Layer.provideMerge(writeMs > 0 ? slowed : store),
-          Layer.provideMerge(surroundings),
-        ),
-      ),
-      Effect.fork,
-    )
-    for (let step = 0; step < 20_000; step++) {
-      if ((yield* Fiber.poll(fiber))._tag === "Some") break
-      // The store is loaded and answers in real time: let its promises settle between the ticks.
-      yield* Effect.promise(async () => new Promise((resolve) => setImmediate(resolve)))
-      yield* TestClock.adjust(Duration.millis(20))
-    }
-    return yield* Fiber.join(fiber)
-  })
-
-type Nested = Array<Uint8Array | Nested>
 type Alter = (request: EthRequest, items: ReadonlyArray<Uint8Array>) => ReadonlyArray<Uint8Array>
-
-/** What a part of an item must be; a test that finds something else is wrong about the shape. */
-const asList = (item: Uint8Array | Nested | undefined): Nested => {
-  if (item === undefined || item instanceof Uint8Array) throw new Error("no list")
-  return item
-}
-const asBytes = (item: Uint8Array | Nested | undefined): Uint8Array => {
-  if (!(item instanceof Uint8Array)) throw new Error("no bytes")
-  return item
-}
-const fromRlp = (item: Uint8Array | NestedUint8Array): Uint8Array | Nested =>
-  item instanceof Uint8Array ? item : item.map((each) => fromRlp(each))
-const nested = (bytes: Uint8Array): Nested => asList(fromRlp(RLP.decode(bytes)))
-const listAt = (list: Nested, index: number): Nested => asList(list.at(index))
-const bytesAt = (list: Nested, index: number): Uint8Array => asBytes(list.at(index))
-
-const flipped = (bytes: Uint8Array, at = bytes.length >> 1): Uint8Array => {
-  const copy = bytes.slice()
-  copy[at] = copy[at]! ^ 0x40
-  return copy
-}
-
-/** A lie about every item of one kind of answer; items that have nothing to lie about stay. */
-const lieAbout =
-  (tag: EthRequest["_tag"], lie: (item: Nested) => Nested): Alter =>
-  (request, items) =>
-    request._tag === tag ? items.map((item) => RLP.encode(lie(nested(item)))) : items
-
-/** The first receipt of a block (form 69) that has a log, with its logs replaced. */
-const withLogs =
-  (change: (logs: Nested) => Nested) =>
-  (receipts: Nested): Nested => {
-    const at = receipts.findIndex((receipt) => listAt(asList(receipt), 3).length > 0)
-    if (at < 0) return receipts
-    const receipt = asList(receipts[at])
-    return receipts.with(at, receipt.with(3, change(listAt(receipt, 3))))
-  }
-
-const lies: Record<string, Alter> = {
-  "a byte of a header": lieAbout("GetBlockHeaders", (header) =>
-    header.with(3, flipped(bytesAt(header, 3))),
-  ),
-  "a byte of a body": lieAbout("GetBlockBodies", (body) => {
-    const transactions = listAt(body, 0)
-    const [first] = transactions
-    return first instanceof Uint8Array
-      ? body.with(0, transactions.with(0, flipped(first)))
-      : body.with(0, transactions.with(0, asList(first).with(0, Uint8Array.of(9, 9))))
-  }),
-  "a byte of a withdrawal": lieAbout("GetBlockBodies", (body) => {
-    const withdrawals = listAt(body, 2)
-    const first = listAt(withdrawals, 0)
-    return body.with(2, withdrawals.with(0, first.with(2, flipped(bytesAt(first, 2)))))
-  }),
-  "a byte of a receipt": lieAbout("GetReceipts", (receipts) => {
-    const first = listAt(receipts, 0)
-    const status = bytesAt(first, 1).length === 0 ? Uint8Array.of(1) : new Uint8Array(0)
-    return receipts.with(0, first.with(1, status))
-  }),
-  "a byte of a log": lieAbout(
-    "GetReceipts",
-    withLogs((logs) => {
-      const log = listAt(logs, 0)
-      return logs.with(0, log.with(0, flipped(bytesAt(log, 0))))
-    }),
-  ),
-  "the order of two receipts": lieAbout("GetReceipts", (receipts) =>
-    receipts.with(0, receipts[1]!).with(1, receipts[0]!),
-  ),
-  "the last log, which is left out": lieAbout(
-    "GetReceipts",
-    withLogs((logs) => logs.slice(0, -1)),
-  ),
-  "the receipts of another block": (request, items) =>
-    request._tag === "GetReceipts" ? items.toReversed() : items,
-  "the body of another block": (request, items) =>
-    request._tag === "GetBlockBodies" ? items.toReversed() : items,
-}
 
 const lacking: Alter = (request, items) =>
   request._tag === "GetBlockBodies"
     ? items.map((item, index) => (index % 2 === 1 ? Uint8Array.of(0xc0) : item))
     : items
-
-const noReceipts: Alter = (request, items) => (request._tag === "GetReceipts" ? [] : items)
 
 // The budget is scaled down with the blocks: a few requests fill it.
 const tight = {
@@ -263,10 +58,11 @@ describe("an ingest in memory", () => {
     )
   }
 
-  for (const [what, alter] of Object.entries(lies)) {
-    it.scoped(`catches a lie about ${what}, blames the liar, and keeps the honest data`, () =>
+  for (const [index, fault] of lieKinds.entries()) {
+    const ethVersion = ([68, 69, 70] as const)[index % 3]!
+    it.scoped(`catches ${fault} over eth/${ethVersion}, and keeps the honest data alone`, () =>
       Effect.gen(function* () {
-        const liar = fakePeer({ name: "liar", served, latencyMs: 5, alter })
+        const liar = fakePeer({ name: "liar", served, latencyMs: 5, fault, ethVersion })
         const honest = fakePeer({ name: "honest", served, latencyMs: 200 })
         const end = yield* ingest({ peers: [liar, honest] })
         assert.deepStrictEqual(end.failed, [])
@@ -281,9 +77,8 @@ describe("an ingest in memory", () => {
 
   it.scoped("keeps no row of liars alone, and knows that offers were refuted", () =>
     Effect.gen(function* () {
-      const names = ["a byte of a receipt", "a byte of a body"]
-      const peers = names.map((name) =>
-        fakePeer({ name: name.replaceAll(" ", ""), served, latencyMs: 5, alter: lies[name]! }),
+      const peers = (["lie-receipt", "lie-body"] as const).map((fault) =>
+        fakePeer({ name: fault, served, latencyMs: 5, fault }),
       )
       const end = yield* ingest({ peers, work: BlockRanges.of(1, 40) })
       assert.deepStrictEqual(end.failed, [[1, 40]])
@@ -294,16 +89,12 @@ describe("an ingest in memory", () => {
     }),
   )
 
-  it.scoped("blames nobody for leaving blocks out, or for having bodies and no receipts", () =>
+  it.scoped("blames nobody for leaving blocks out, for having no receipts, or for boasting", () =>
     Effect.gen(function* () {
       const peers = [
         fakePeer({ name: "skips", served, latencyMs: 5, fault: "skip" }),
-        fakePeer({
-          name: "bodies",
-          served,
-          latencyMs: 5,
-          alter: (request, items) => (request._tag === "GetReceipts" ? [] : items),
-        }),
+        fakePeer({ name: "bodies", served, latencyMs: 5, fault: "bodies-only" }),
+        fakePeer({ name: "boasts", served, latencyMs: 5, fault: "boast" }),
         fakePeer({ name: "honest", served, latencyMs: 100 }),
       ]
       const end = yield* ingest({ peers })
@@ -388,7 +179,7 @@ describe("an ingest in memory", () => {
           name: `p${index}`,
           served,
           latencyMs: 10 + index,
-          ...(index < 22 ? { alter: noReceipts } : {}),
+          ...(index < 22 ? { fault: "bodies-only" as const } : {}),
         }),
       )
       const end = yield* ingest({ peers, settings: tight })

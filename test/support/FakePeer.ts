@@ -3,7 +3,6 @@
  * have the devnet's faults, and write down what they were asked.
  */
 import { Duration, Effect } from "effect"
-import { toHex } from "../../src/domain/hex.ts"
 import { answerItems } from "../../src/devnet/answers.ts"
 import { type FaultKind, react } from "../../src/devnet/faults.ts"
 import type { ServedChain } from "../../src/devnet/servedChain.ts"
@@ -65,7 +64,8 @@ export const fakePeer = (options: FakePeerOptions): FakePeer => {
       const whole = answerItems(served, ethVersion, request)
       const { alter } = options
       const honest = alter === undefined ? whole : { ...whole, items: alter(request, whole.items) }
-      const reaction = react(fault, request, nth, honest, (hash) => served.numberOf(toHex(hash)))
+      const asked = { chain: served, version: ethVersion, request }
+      const reaction = react(fault, asked, nth, honest)
       const timeout = Effect.sleep(Duration.millis(timeoutMs)).pipe(
         Effect.zipRight(Effect.fail(new Timeout({ peerId, what, afterMs: timeoutMs }))),
       )
