@@ -1,7 +1,8 @@
 /**
  * `npm run stress`: what takes too long for every run of the tests. Bounded by its own counts.
  *
- *     node scripts/stress.mjs [--only kills|memory] [--kills N] [--memory-blocks N]
+ *     node scripts/stress.mjs [--only kills|memory|cycles] [--kills N] [--memory-blocks N]
+ *         [--cycles N]
  *
  * kills: an ingest from faulty peers is killed (SIGKILL) at random instants and started again, N
  * times; at the end the store must be complete, verify clean, and no committed block have been
@@ -9,13 +10,18 @@
  *
  * memory: a chain twenty times as long must leave as much alive (within 25 %), and stay under 512
  * MiB.
+ *
+ * cycles: peers connect and leave, refuse, hang and break off, N times over loopback; at rest and at
+ * the end no socket, timer, fiber or entry may be left of them, and live bytes must stay flat.
  */
 import { spawn } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import os from "node:os"
 import path from "node:path"
 import { createInterface } from "node:readline"
 import { setTimeout as sleep } from "node:timers/promises"
+import { fileURLToPath } from "node:url"
+import { build } from "esbuild"
 
 const program = new URL("../dist/main.js", import.meta.url).pathname
 const argument = (name, fallback) => {
@@ -23,8 +29,8 @@ const argument = (name, fallback) => {
   return at < 0 ? fallback : Number(process.argv[at + 1])
 }
 
-const start = (args, { flags = [], env = {} } = {}) => {
-  const child = spawn(process.execPath, [...flags, program, ...args], {
+const start = (args, { flags = [], env = {}, main = program } = {}) => {
+  const child = spawn(process.execPath, [...flags, main, ...args], {
     stdio: ["ignore", "pipe", "pipe", "ipc"],
     env: { ...process.env, ...env },
   })
@@ -148,12 +154,36 @@ const memory = async (blocks) => {
   }
 }
 
+const cycles = async (count) => {
+  const root = fileURLToPath(new URL("..", import.meta.url))
+  const outdir = path.join(root, "node_modules/.cache/annals-stress")
+  mkdirSync(outdir, { recursive: true })
+  const main = path.join(outdir, "cycles.mjs")
+  await build({
+    entryPoints: [path.join(root, "test/support/cyclesMain.ts")],
+    outfile: main,
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    packages: "external",
+    logLevel: "error",
+  })
+  const { code, stdout, stderr } = await start([String(count)], { main }).ended
+  check(code === 0, `the cycles ended with ${code}: ${stderr}`)
+  const { leaks, rests, connections, opened, refused, endings } = JSON.parse(stdout)
+  check(leaks.length === 0, leaks.join("\n"))
+  const live_mib = rests.map(({ liveBytes }) => Math.round((liveBytes / 2 ** 20) * 100) / 100)
+  return { cycles: connections, sessions: opened, refused, endings, live_mib, leaks: "none" }
+}
+
 const only = process.argv.includes("--only")
   ? process.argv[process.argv.indexOf("--only") + 1]
   : undefined
 const tests = {
   kills: async () => kills(argument("kills", 30)),
   memory: async () => memory(argument("memory-blocks", 400)),
+  cycles: async () => cycles(argument("cycles", 2_000)),
 }
 for (const [name, test] of Object.entries(tests)) {
   if (only === undefined || only === name) {
