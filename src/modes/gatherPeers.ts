@@ -13,11 +13,16 @@ const LOOK_EVERY_MS = 20
 /** However soon blocks are given up: a first handshake with somebody far away takes its time. */
 const LEAST_WAIT_MS = 3_000
 const TELL_EVERY_MS = 10_000
+/**
+ * How long work waits at least where more peers may come: the first to answer may be a straggler,
+ * whose head would end the run and who would be given everything.
+ */
+const WARM_UP_MS = 2_000
 /** How many of the nodes that were tried are named. */
 const MOST_NAMED = 20
 
 /**
- * Waits for `minPeers` peers. Gives those there are when the wait is over: enough of them, or as
+ * Waits for `minPeers` peers, and for two seconds where others may still come. Gives those there are when the wait is over: enough of them, or as
  * many as came within `giveUpMs`, or none when nobody is left to dial.
  */
 export const gatherPeers: Effect.Effect<
@@ -36,12 +41,17 @@ export const gatherPeers: Effect.Effect<
     ),
     Effect.repeat({ until: (peers) => peers.length >= minPeers }),
   )
+  const warm = dialer.quiet.pipe(
+    Effect.tap((quiet) => (quiet ? Effect.void : Effect.sleep(Duration.millis(LOOK_EVERY_MS)))),
+    Effect.repeat({ until: (quiet) => quiet }),
+    Effect.race(Effect.sleep(Duration.millis(WARM_UP_MS))),
+  )
   const tell = pool.connected.pipe(
     Effect.flatMap((peers) => terminal.progress(`waiting for peers: ${peers.length}/${minPeers}`)),
     Effect.zipRight(Effect.sleep(Duration.millis(terminal.interactive ? 500 : TELL_EVERY_MS))),
     Effect.forever,
   )
-  yield* enough.pipe(
+  yield* Effect.all([enough, warm], { concurrency: "unbounded", discard: true }).pipe(
     Effect.race(dialer.noneLeft),
     Effect.race(tell),
     Effect.timeoutOption(Duration.millis(Math.max(giveUpMs, LEAST_WAIT_MS))),

@@ -167,7 +167,7 @@ const makeReport = Effect.fnUntraced(function* (network: string, peers: Readonly
     network,
     peers: peers.map(peerJson),
     tried: records.map(({ enode, outcome }) => ({ enode, outcome })),
-    network_counters: networkSummary((yield* Stats).network),
+    network_counters: networkSummary((yield* Stats).network, yield* Settings),
   }
   return report
 })

@@ -13,7 +13,7 @@ export interface PeerTally {
   readonly peerId: string
   client: string
   ethVersion: number
-  /** Blocks of which the last stage is through, that this peer sent. */
+  /** Blocks of which the last stage is through and of which this peer sent some part. */
   blocks: number
   /** Time in which it had a batch. */
   busyMs: number
@@ -66,8 +66,8 @@ export class Counters {
   }
 
   /** A session opened; of an earlier one of the same peer the tally goes on. */
-  sessionOpened(peerId: string, client: string, ethVersion: number): void {
-    this.network.sessionOpened(client, ethVersion)
+  sessionOpened(peerId: string, client: string, ethVersion: number, inbound = false): void {
+    this.network.sessionOpened(client, ethVersion, inbound)
     const tally = this.peers.get(peerId)
     if (tally !== undefined) {
       tally.client = client
@@ -86,12 +86,14 @@ export class Counters {
     })
   }
 
-  /** The last stage is through with a block of `peerId`. */
-  blockSucceeded(peerId: string, receipts: number): void {
+  /** The last stage is through with a block of which these peers sent the parts. */
+  blockSucceeded(peerIds: string | ReadonlyArray<string>, receipts: number): void {
     this.blocksSucceeded += 1
     this.receipts += receipts
-    const tally = this.peers.get(peerId)
-    if (tally !== undefined) tally.blocks += 1
+    for (const peerId of typeof peerIds === "string" ? [peerIds] : peerIds) {
+      const tally = this.peers.get(peerId)
+      if (tally !== undefined) tally.blocks += 1
+    }
   }
 
   /** A batch of `peerId` ended after `elapsedMs`. */

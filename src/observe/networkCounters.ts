@@ -5,6 +5,14 @@
 /** Client names kept apart; the rest counts as `other`. */
 const MOST_CLIENTS = 50
 
+/** The limits of finding and keeping peers that are in force. */
+export interface NetworkLimits {
+  readonly maxPeers: number
+  readonly maxOutbound: number
+  readonly maxInbound: number
+  readonly maxConcurrentDials: number
+}
+
 /** See the module. */
 export class NetworkCounters {
   /** Nodes that a source named, each once. */
@@ -13,6 +21,10 @@ export class NetworkCounters {
   dialled = 0
   sessionsOpened = 0
   sessionsClosed = 0
+  /** Sessions that the peer opened. */
+  inbound = 0
+  /** Sessions that we ended to make room for a candidate. */
+  rotated = 0
   /** Dials that ended without a session, by why: `unreachable`, `wrong_genesis`, a peer's reason. */
   readonly refused = new Map<string, number>()
   /** Sessions that ended, by who ended them and why. */
@@ -27,8 +39,9 @@ export class NetworkCounters {
   }
 
   /** A session opened. */
-  sessionOpened(client: string, ethVersion: number): void {
+  sessionOpened(client: string, ethVersion: number, inbound: boolean): void {
     this.sessionsOpened += 1
+    if (inbound) this.inbound += 1
     const name = client.split("/")[0]!.toLowerCase()
     count(this.clients, this.clients.has(name) || this.clients.size < MOST_CLIENTS ? name : "other")
     count(this.ethVersions, `eth/${ethVersion}`)

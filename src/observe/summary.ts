@@ -2,7 +2,7 @@
  * The summary of a run: the JSON object of the contract, from its counters. Pure.
  */
 import type { Counters, PeerTally } from "./counters.ts"
-import type { NetworkCounters } from "./networkCounters.ts"
+import type { NetworkCounters, NetworkLimits } from "./networkCounters.ts"
 import { type Percentiles, roundTo } from "./histogram.ts"
 
 /** What the summary needs beside the counters. */
@@ -21,6 +21,7 @@ export interface RunFacts {
   readonly receiptsPerRequest: number
   /** What failed for good, inclusive ranges. */
   readonly failedBlocks: ReadonlyArray<readonly [number, number]>
+  readonly limits: NetworkLimits
 }
 
 /** A peer in the summary. */
@@ -78,11 +79,21 @@ export interface Summary {
       readonly discovered: number
       readonly dialled: number
       readonly sessions_opened: number
+      /** Of those, opened by the peer. */
+      readonly inbound: number
       readonly sessions_closed: number
       readonly refused: Readonly<Record<string, number>>
       readonly closed: Readonly<Record<string, number>>
       readonly clients: Readonly<Record<string, number>>
       readonly eth: Readonly<Record<string, number>>
+      /** Sessions ended to make room for others. */
+      readonly rotated: number
+      readonly limits: {
+        readonly max_peers: number
+        readonly max_outbound: number
+        readonly max_inbound: number
+        readonly max_concurrent_dials: number
+      }
     }
     readonly top: ReadonlyArray<PeerSummary>
   }
@@ -141,7 +152,7 @@ export const summarize = (counters: Counters, facts: RunFacts): Summary => {
       connected: tallies.length,
       used: tallies.filter((tally) => tally.blocks > 0).length,
       banned: tallies.filter((tally) => tally.bans > 0).length,
-      network: networkSummary(counters.network),
+      network: networkSummary(counters.network, facts.limits),
       top: tallies.sort(byService).slice(0, TOP_PEERS).map(peerSummary),
     },
     retries: {
@@ -155,15 +166,26 @@ export const summarize = (counters: Counters, facts: RunFacts): Summary => {
 }
 
 /** The counters of finding and keeping peers, as the summary has them. */
-export const networkSummary = (network: NetworkCounters): Summary["peers"]["network"] => ({
+export const networkSummary = (
+  network: NetworkCounters,
+  limits: NetworkLimits,
+): Summary["peers"]["network"] => ({
   discovered: network.discovered,
   dialled: network.dialled,
   sessions_opened: network.sessionsOpened,
+  inbound: network.inbound,
   sessions_closed: network.sessionsClosed,
   refused: Object.fromEntries(network.refused),
   closed: Object.fromEntries(network.closed),
   clients: Object.fromEntries(network.clients),
   eth: Object.fromEntries(network.ethVersions),
+  rotated: network.rotated,
+  limits: {
+    max_peers: limits.maxPeers,
+    max_outbound: limits.maxOutbound,
+    max_inbound: limits.maxInbound,
+    max_concurrent_dials: limits.maxConcurrentDials,
+  },
 })
 
 const byService = (a: PeerTally, b: PeerTally): number =>

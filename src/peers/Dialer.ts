@@ -14,6 +14,7 @@ import { Clock, Context, Deferred, Duration, Effect, FiberSet, Layer, Stream } f
 import { type Enode, formatEnode } from "../chain/enode.ts"
 import { Stats } from "../observe/Stats.ts"
 import { Settings } from "../Settings.ts"
+import type { Session } from "../wire/Session.ts"
 import type { SessionOpenError } from "../wire/WireError.ts"
 import type { PeerFacts } from "./cacheEntries.ts"
 import { CandidateBook, type CandidateRank, type DialOutcome } from "./candidateBook.ts"
@@ -22,6 +23,7 @@ import { PeerConnector } from "./PeerConnector.ts"
 import { PeerKeeper } from "./PeerKeeper.ts"
 import { type Candidate, PeerSource } from "./PeerSource.ts"
 import { Reputation } from "./Reputation.ts"
+import { Rotation, type Seat } from "./rotation.ts"
 
 /** What became of a candidate so far. */
 export interface DialRecord {
@@ -38,6 +40,8 @@ export interface DialerShape {
   readonly records: Effect.Effect<ReadonlyArray<DialRecord>>
   /** Completes when no candidate is left that could ever be connected. */
   readonly noneLeft: Effect.Effect<void>
+  /** Whether every candidate there can be was dialled, and who answered is measured. */
+  readonly quiet: Effect.Effect<boolean>
 }
 
 const MOST_RECORDS = 1_000
@@ -47,6 +51,17 @@ const GOOD_SESSION_MS = 10_000
 
 /** How often free places are looked over when nothing else says so. */
 const LOOK_EVERY_MS = 50
+
+/** How often it is looked who is of no use: what peers serve is counted over such spans. */
+const ROTATE_LOOK_MS = 5_000
+
+/** A session that we opened. */
+interface Sitting {
+  readonly session: Session
+  readonly sinceMs: number
+  /** Whether it was let go to make room. */
+  useless: boolean
+}
 
 /** See {@link DialerShape}. */
 export class Dialer extends Context.Tag("annals/Dialer")<Dialer, DialerShape>() {
@@ -77,6 +92,10 @@ const makeDialer = Effect.gen(function* () {
   const records = new Map<string, DialRecord>()
   const noneLeft = yield* Deferred.make<void>()
   const lives = yield* FiberSet.make()
+  const rotation = new Rotation()
+  const places = Math.min(settings.maxPeers, settings.maxOutbound)
+  /** The sessions that we opened, by node id. */
+  const sitting = new Map<string, Sitting>()
   let dialling = 0
   let sourceEnded = false
 
@@ -89,20 +108,44 @@ const makeDialer = Effect.gen(function* () {
     connecting: (under) => {
       dialling += under ? 1 : -1
     },
+    opened: (session, sinceMs) => {
+      sitting.set(session.peerId, { session, sinceMs, useless: false })
+    },
   })
 
   const run = Effect.fnUntraced(function* (enode: Enode) {
     const outcome = yield* live(enode)
+    const letGo = sitting.get(enode.nodeId)?.useless === true
+    sitting.delete(enode.nodeId)
     const { banned, usableFromMs } = yield* reputation.standing(enode.nodeId)
     const nowMs = yield* Clock.currentTimeMillis
-    book.settle(enode.nodeId, outcome, nowMs, banned ? usableFromMs : 0)
+    book.settle(enode.nodeId, letGo ? "useless" : outcome, nowMs, banned ? usableFromMs : 0)
+  })
+
+  /** When all places are taken and somebody waits: lets the slowest of the useless go. */
+  const rotate = Effect.fnUntraced(function* (nowMs: number) {
+    const seats = [...sitting].map(
+      ([peerId, { sinceMs }]): Seat => ({
+        peerId,
+        sinceMs,
+        named: book.isStatic(peerId),
+        blocks: stats.peers.get(peerId)?.blocks ?? 0,
+      }),
+    )
+    const full = (yield* FiberSet.size(lives)) >= places
+    if (!full || !book.ready(nowMs)) return rotation.observe(seats, nowMs)
+    const seat = sitting.get(rotation.victim(seats, nowMs) ?? "")
+    if (seat === undefined) return
+    seat.useless = true
+    stats.network.rotated += 1
+    yield* seat.session.disconnect("too_many_peers")
   })
 
   /** Fills the free places with the best who may be dialled now. */
   const fill = Effect.gen(function* () {
     const nowMs = yield* Clock.currentTimeMillis
     while (dialling < settings.maxConcurrentDials) {
-      if ((yield* FiberSet.size(lives)) >= settings.maxPeers) return
+      if ((yield* FiberSet.size(lives)) >= places) return
       const enode = book.next(nowMs)
       if (enode === undefined) break
       const { banned, usableFromMs } = yield* reputation.standing(enode.nodeId)
@@ -135,9 +178,18 @@ const makeDialer = Effect.gen(function* () {
     Effect.forever,
     Effect.forkScoped,
   )
+  yield* Effect.flatMap(Clock.currentTimeMillis, rotate).pipe(
+    Effect.zipRight(Effect.sleep(Duration.millis(ROTATE_LOOK_MS))),
+    Effect.forever,
+    Effect.forkScoped,
+  )
   return {
     records: Effect.sync(() => [...records.values()]),
     noneLeft: Deferred.await(noneLeft),
+    quiet: Effect.map(
+      FiberSet.size(lives),
+      (alive) => sourceEnded && !book.untried && dialling === 0 && alive <= stats.peersPooled,
+    ),
   }
 })
 
@@ -151,10 +203,12 @@ interface LifeOptions {
   readonly note: (enode: Enode, outcome: string, final: boolean) => void
   /** Told when a dial begins and when it is over, be it with a session. */
   readonly connecting: (under: boolean) => void
+  /** Told of every session. */
+  readonly opened: (session: Session, sinceMs: number) => void
 }
 
 /** Gives the effect that dials a node once, and looks after the session that may come of it. */
-const makeLife = Effect.fnUntraced(function* ({ note, connecting }: LifeOptions) {
+const makeLife = Effect.fnUntraced(function* ({ note, connecting, opened }: LifeOptions) {
   const connector = yield* PeerConnector
   const stats = yield* Stats
   const cache = yield* PeerCache
@@ -189,6 +243,7 @@ const makeLife = Effect.fnUntraced(function* ({ note, connecting }: LifeOptions)
         const session = yield* connect(enode)
         note(enode, `connected: ${session.client}, eth/${session.ethVersion}`, false)
         const openedMs = yield* Clock.currentTimeMillis
+        opened(session, openedMs)
         const { client, ethVersion } = session
         yield* seen(enode.nodeId, { enode, client, ethVersion })
         const end = yield* Effect.ensuring(keep(session), seen(enode.nodeId))

@@ -11,6 +11,7 @@ import { Clock, Context, Duration, Effect, Layer, Option, Queue } from "effect"
 import { Blame } from "../fetch/Blame.ts"
 import type { MissingHeaders, WrongHeader } from "../fetch/FetchError.ts"
 import { Stats } from "../observe/Stats.ts"
+import { OurHead } from "../serving/OurHead.ts"
 import { Settings } from "../Settings.ts"
 import type { Session, SessionClosed } from "../wire/Session.ts"
 import type { RequestError } from "../wire/WireError.ts"
@@ -53,7 +54,7 @@ export class PeerKeeper extends Context.Tag("annals/PeerKeeper")<PeerKeeper, Pee
   static readonly layer: Layer.Layer<
     PeerKeeper,
     never,
-    PeerPool | Blame | Stats | Settings | PeerCache
+    PeerPool | Blame | Stats | Settings | PeerCache | OurHead
   > = Layer.effect(
     PeerKeeper,
     Effect.suspend(() => makeKeeper),
@@ -66,6 +67,7 @@ const makeKeeper = Effect.gen(function* () {
   const blame = yield* Blame
   const stats = yield* Stats
   const cache = yield* PeerCache
+  const ourHead = yield* OurHead
   const places = yield* Effect.makeSemaphore(MEASURED_AT_ONCE)
 
   /** Measures once; none after a failure, which is struck. */
@@ -92,7 +94,10 @@ const makeKeeper = Effect.gen(function* () {
     attempt(session, measureHead(timed(session, cache), requestTimeoutMs, hint)).pipe(
       Effect.tap((found) =>
         Option.isSome(found)
-          ? cache.note(session.peerId, { head: found.value.header.number })
+          ? Effect.zipRight(
+              cache.note(session.peerId, { head: found.value.header.number }),
+              ourHead.offer(session.peerId, found.value),
+            )
           : Effect.void,
       ),
     )
@@ -181,7 +186,7 @@ const makeKeeper = Effect.gen(function* () {
 
   return {
     keep: Effect.fnUntraced(function* (session: Session) {
-      stats.sessionOpened(session.peerId, session.client, session.ethVersion)
+      stats.sessionOpened(session.peerId, session.client, session.ethVersion, session.inbound)
       const head = yield* firstHead(session)
       if (Option.isSome(head)) yield* inPool(session, head.value.header.number)
       const closed = yield* session.closed

@@ -30,8 +30,13 @@ export type DialOutcome =
   | "failed"
   /** A session that was of use ended: dial again without a longer wait. */
   | "ended"
+  /** We let it go for having served nothing: others first, for some time. */
+  | "useless"
   /** It is on another chain, or does not speak our protocol: never again. */
   | "wrong"
+
+/** How long a node that was let go for being useless is not dialled: it may have filled up by then. */
+export const USELESS_PAUSE_MS = 600_000
 
 /** Waits between dials of one node. */
 export interface BackOff {
@@ -46,6 +51,8 @@ interface Entry {
   state: "idle" | "busy" | "never"
   failures: number
   notBeforeMs: number
+  /** Whether the outcome of some dial was told. */
+  settled: boolean
 }
 
 /** See the module. */
@@ -62,6 +69,25 @@ export class CandidateBook {
   /** Nodes that are known. */
   get size(): number {
     return this.#entries.size
+  }
+
+  /** Whether some node may be dialled at `nowMs`. */
+  ready(nowMs: number): boolean {
+    for (const entry of this.#entries.values()) if (this.#mayDial(entry, nowMs)) return true
+    return false
+  }
+
+  /** Whether some node was never dialled. */
+  get untried(): boolean {
+    for (const { state, failures, settled } of this.#entries.values()) {
+      if (state === "idle" && failures === 0 && !settled) return true
+    }
+    return false
+  }
+
+  /** Whether the user named a node. */
+  isStatic(nodeId: string): boolean {
+    return this.#entries.get(nodeId)?.rank === "static"
   }
 
   /** Whether some node may be dialled now or later. */
@@ -89,6 +115,7 @@ export class CandidateBook {
       state: "idle",
       failures: 0,
       notBeforeMs: 0,
+      settled: false,
     })
     return true
   }
@@ -111,10 +138,12 @@ export class CandidateBook {
     const entry = this.#entries.get(nodeId)
     if (entry === undefined) return
     entry.state = outcome === "wrong" ? "never" : "idle"
+    entry.settled = true
     entry.failures = outcome === "ended" ? 0 : entry.failures + 1
     const doublings = Math.max(0, entry.failures - 1)
     const waitMs = Math.min(this.#backOff.firstMs * 2 ** doublings, this.#backOff.mostMs)
-    entry.notBeforeMs = Math.max(nowMs + waitMs, notBeforeMs)
+    const pauseMs = outcome === "useless" ? USELESS_PAUSE_MS : waitMs
+    entry.notBeforeMs = Math.max(nowMs + pauseMs, notBeforeMs)
   }
 
   #mayDial(entry: Entry, nowMs: number): boolean {

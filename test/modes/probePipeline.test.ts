@@ -52,6 +52,7 @@ const run = (
         maxRssMib: 64,
         receiptsPerRequest: overrides.receiptsPerRequest ?? defaults.receiptsPerRequest,
         failedBlocks: [...failed.ranges()],
+        limits: yield* Settings,
       })
       return { summary, held: before - gate.free(), bans: yield* reputation.bansSpoken }
     })
@@ -132,11 +133,19 @@ describe("the probe in memory", () => {
             discovered: 0,
             dialled: 0,
             sessions_opened: 1,
+            inbound: 0,
             sessions_closed: 0,
             refused: {},
             closed: {},
             clients: { fake: 1 },
             eth: { "eth/69": 1 },
+            rotated: 0,
+            limits: {
+              max_peers: 50,
+              max_outbound: 400,
+              max_inbound: 200,
+              max_concurrent_dials: 200,
+            },
           },
           top: [
             {

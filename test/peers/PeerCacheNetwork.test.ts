@@ -30,6 +30,7 @@ import { PeerSource, type PeerSourceShape } from "../../src/peers/PeerSource.ts"
 import { Reputation } from "../../src/peers/Reputation.ts"
 import { Scheduler } from "../../src/scheduler/Scheduler.ts"
 import { WorkList } from "../../src/scheduler/WorkList.ts"
+import { OurHead } from "../../src/serving/OurHead.ts"
 import { Settings } from "../../src/Settings.ts"
 import { Writer } from "../../src/write/Writer.ts"
 import { cacheEntry } from "../support/cacheEntry.ts"
@@ -70,7 +71,9 @@ const network = (file: string, source: Layer.Layer<PeerSource, never, PeerCache>
     Layer.provide(PeerConnector.layer(identity)),
     Layer.provideMerge(PeerKeeper.layer),
     Layer.provideMerge(Blame.layer),
-    Layer.provideMerge(Layer.mergeAll(ByteGate.layer, Reputation.layerCached, PeerPool.layer)),
+    Layer.provideMerge(
+      Layer.mergeAll(ByteGate.layer, Reputation.layerCached, PeerPool.layer, OurHead.layer),
+    ),
     Layer.provideMerge(PeerCache.layerFile(file)),
     Layer.provideMerge(surroundings),
   )

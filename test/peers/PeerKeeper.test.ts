@@ -4,7 +4,8 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer, TestClock } from "effect"
-import { generateChain } from "../../src/devnet/generatedChain.ts"
+import { Chain } from "../../src/chain/Chain.ts"
+import { generateChain, generatedChainSpec } from "../../src/devnet/generatedChain.ts"
 import { Blame } from "../../src/fetch/Blame.ts"
 import { EmptyAnswer } from "../../src/fetch/FetchError.ts"
 import { Stats } from "../../src/observe/Stats.ts"
@@ -14,6 +15,7 @@ import { PeerKeeper } from "../../src/peers/PeerKeeper.ts"
 import { PeerPool } from "../../src/peers/PeerPool.ts"
 import { Reputation } from "../../src/peers/Reputation.ts"
 import { HEAD_AGE_MS } from "../../src/peers/upkeep.ts"
+import { OurHead } from "../../src/serving/OurHead.ts"
 import { Settings } from "../../src/Settings.ts"
 import type { EthRequest } from "../../src/wire/ethMessages.ts"
 import { fakePeer } from "../support/FakePeer.ts"
@@ -24,8 +26,12 @@ const served = generateChain({ blocks: 1_000, shape: "tiny", seed: 21 })
 
 const layers = PeerKeeper.layer.pipe(
   Layer.provideMerge(Blame.layer),
-  Layer.provideMerge(Layer.mergeAll(Reputation.layer, PeerPool.layer, PeerCache.layerNone)),
-  Layer.provideMerge(Layer.mergeAll(Settings.layer(), Stats.layer)),
+  Layer.provideMerge(
+    Layer.mergeAll(Reputation.layer, PeerPool.layer, PeerCache.layerNone, OurHead.layer),
+  ),
+  Layer.provideMerge(
+    Layer.mergeAll(Settings.layer(), Stats.layer, Chain.layer(generatedChainSpec())),
+  ),
 )
 
 /** Lowest block served of each kind, and the head; all of it may change. */

@@ -11,33 +11,32 @@ export const fakeSession = (
   fake: Pick<FakePeer, "peer">,
   announced: () => ServedRange,
 ): Effect.Effect<Session> =>
-  Effect.map(Deferred.make<SessionClosed>(), (ended) => {
-    const range = () => ({
-      earliestBlock: announced().from,
-      latestBlock: announced().to,
-      latestBlockHash: new Uint8Array(32),
-    })
-    return {
-      ...fake.peer,
-      remote: { host: "127.0.0.1", port: 30303 },
-      listenPort: 0,
-      status: {
-        version: 69,
-        networkId: 1n,
-        genesisHash: new Uint8Array(32),
-        forkHash: new Uint8Array(4),
-        forkNext: 0n,
-        ...range(),
-      },
-      announcedRange: range,
-      bytesReceived: () => 0,
-      lateAnswers: () => 0,
-      openRequests: () => 0,
-      sendRaw: () => Effect.void,
-      disconnect: (reason) =>
-        Effect.asVoid(
-          Deferred.succeed<SessionClosed, never>(ended, { by: "us", reason, detail: "asked" }),
-        ),
-      closed: Deferred.await(ended),
-    }
-  })
+  Effect.map(Deferred.make<SessionClosed>(), (ended) => ({
+    ...fake.peer,
+    remote: { host: "127.0.0.1", port: 30303 },
+    listenPort: 0,
+    status: {
+      version: 69,
+      networkId: 1n,
+      genesisHash: new Uint8Array(32),
+      forkHash: new Uint8Array(4),
+      forkNext: 0n,
+      ...announcement(announced()),
+    },
+    announcedRange: () => announcement(announced()),
+    bytesReceived: () => 0,
+    lateAnswers: () => 0,
+    openRequests: () => 0,
+    sendRaw: () => Effect.void,
+    disconnect: (reason) =>
+      Effect.asVoid(
+        Deferred.succeed<SessionClosed, never>(ended, { by: "us", reason, detail: "asked" }),
+      ),
+    closed: Deferred.await(ended),
+  }))
+
+const announcement = ({ from, to }: ServedRange) => ({
+  earliestBlock: from,
+  latestBlock: to,
+  latestBlockHash: new Uint8Array(32),
+})
