@@ -23,13 +23,13 @@ import {
   afterFailedMeasurement,
   afterFloor,
   afterHead,
+  afterMiss,
   type Announced,
-  beginMeasurement,
   type Measurement,
-  measurementAfterMiss,
-  measurementDue,
   type Miss,
+  nextMeasurement,
   sameServes,
+  servesOf,
   startUpkeep,
   type Upkeep,
 } from "./upkeep.ts"
@@ -109,26 +109,27 @@ const makeKeeper = Effect.gen(function* () {
       Effect.raceFirst(Effect.as(session.closed, Option.none<HeaderInHand>())),
     )
 
-  /** Carries a measurement out; gives the account after it. */
+  /** Carries a measurement out; gives what it makes of the account. */
   const measure = Effect.fnUntraced(function* (
     session: Session,
-    upkeep: Upkeep,
+    head: number,
     measurement: Measurement,
   ) {
     if (measurement._tag === "Head") {
       const found = yield* headOf(session, measurement.hint)
       const nowMs = yield* Clock.currentTimeMillis
-      return Option.isNone(found)
-        ? afterFailedMeasurement(upkeep, measurement, nowMs)
-        : afterHead(upkeep, found.value.header.number, announcedBy(session), nowMs)
+      return (upkeep: Upkeep): Upkeep =>
+        Option.isNone(found)
+          ? afterFailedMeasurement(upkeep, measurement, nowMs)
+          : afterHead(upkeep, found.value.header.number, announcedBy(session), nowMs)
     }
-    const { kind, missing, hint } = measurement
-    const question = { kind, missing, hint, head: upkeep.head }
+    const question = { ...measurement, head }
     const found = yield* attempt(session, measureFloor(session, question, requestTimeoutMs))
     const nowMs = yield* Clock.currentTimeMillis
-    return Option.isNone(found)
-      ? afterFailedMeasurement(upkeep, measurement, nowMs)
-      : afterFloor(upkeep, kind, found.value, nowMs)
+    return (upkeep: Upkeep): Upkeep =>
+      Option.isNone(found)
+        ? afterFailedMeasurement(upkeep, measurement, nowMs)
+        : afterFloor(upkeep, measurement.kind, found.value, nowMs)
   })
 
   /** Measures again whenever it is time to, or something was missed; until it is interrupted. */
@@ -137,30 +138,30 @@ const makeKeeper = Effect.gen(function* () {
     misses: Queue.Dequeue<Miss>,
     start: Upkeep,
   ) {
+    const wakes = yield* Queue.sliding<void>(1)
     let upkeep = start
-    const know = (known: Upkeep): Effect.Effect<void> => {
-      const changed = !sameServes(upkeep.serves, known.serves)
-      upkeep = known
-      return changed ? pool.changed(session.peerId, known.serves) : Effect.void
+    const change = (change: (upkeep: Upkeep) => Upkeep): Effect.Effect<void> => {
+      const before = servesOf(upkeep)
+      upkeep = change(upkeep)
+      const after = servesOf(upkeep)
+      return sameServes(before, after) ? Effect.void : pool.changed(session.peerId, after)
     }
-    const measureWhile = Effect.fnUntraced(function* (
-      next: (nowMs: number) => Measurement | undefined,
-    ) {
-      for (;;) {
-        const measurement = next(yield* Clock.currentTimeMillis)
-        if (measurement === undefined) return
-        yield* know(beginMeasurement(upkeep, measurement))
-        yield* know(yield* measure(session, upkeep, measurement))
-      }
+    // Beside the measuring: what is missed meanwhile is not offered from then on either.
+    const noting = Effect.gen(function* () {
+      const miss = yield* Queue.take(misses)
+      const nowMs = yield* Clock.currentTimeMillis
+      yield* change((known) => afterMiss(known, miss, nowMs))
+      yield* Queue.offer(wakes, undefined)
     })
-    for (;;) {
-      yield* measureWhile((nowMs) => measurementDue(upkeep, announcedBy(session), nowMs))
-      const miss = yield* Effect.timeoutOption(Queue.take(misses), Duration.millis(LOOK_EVERY_MS))
-      if (Option.isNone(miss)) continue
-      yield* measureWhile((nowMs) =>
-        measurementAfterMiss(upkeep, miss.value, announcedBy(session), nowMs),
-      )
-    }
+    const measuring = Effect.gen(function* () {
+      const nowMs = yield* Clock.currentTimeMillis
+      const measurement = nextMeasurement(upkeep, announcedBy(session), nowMs)
+      if (measurement !== undefined) {
+        return yield* change(yield* measure(session, upkeep.head, measurement))
+      }
+      yield* Effect.timeoutOption(Queue.take(wakes), Duration.millis(LOOK_EVERY_MS))
+    })
+    return yield* Effect.raceFirst(Effect.forever(noting), Effect.forever(measuring))
   })
 
   const inPool = Effect.fnUntraced(function* (session: Session, head: number) {
@@ -168,7 +169,7 @@ const makeKeeper = Effect.gen(function* () {
     const upkeep = startUpkeep(head, announcedBy(session), yield* Clock.currentTimeMillis)
     const entry = {
       peer: session,
-      serves: upkeep.serves,
+      serves: servesOf(upkeep),
       drop: session.disconnect("useless_peer"),
       missed: (kind: Miss["kind"], block: number) => {
         misses.unsafeOffer({ kind, block })

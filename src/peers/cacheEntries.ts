@@ -28,6 +28,10 @@ export interface CacheEntry {
   readonly failures: number
   /** Moving average over small answers; undefined: none was seen. */
   readonly roundTripMs: number | undefined
+  /**
+   * Blocks a minute of the time in which it had a batch, a moving average; undefined: never served.
+   */
+  readonly blocksPerMinute: number | undefined
   /** When its ban ends; 0: it has none. */
   readonly bannedUntilMs: number
 }
@@ -43,6 +47,8 @@ export interface PeerFacts {
   readonly head?: number
   /** Blocks that it served since the last fact. */
   readonly blocksServed?: number
+  /** For how long it had a batch meanwhile. */
+  readonly busyMs?: number
   /** Failures since the last fact. */
   readonly failures?: number
   /** One answer's time, from the request to its last byte. */
@@ -59,6 +65,8 @@ const MOST_IN_MEMORY = 2 * MOST_ENTRIES
 
 /** As geth's downloader (`msgrate.go`): steady against one slow answer. */
 const NEW_SHARE = 0.1
+/** The pace that is taken for a peer that has served nothing yet, in blocks a minute. */
+const USUAL_BLOCKS_PER_MINUTE = 600
 /** The round trip that is taken for a peer whose own is not known: to another continent. */
 const USUAL_ROUND_TRIP_MS = 200
 const DAY_MS = 24 * 60 * 60 * 1_000
@@ -67,14 +75,15 @@ const FAILURE_WEIGHT = 2
 
 /**
  * What a peer is worth, the higher the better; differences count, the number means nothing. Twice
- * the blocks, half the round trip or one day less of silence are worth 1 each, twice the failures
+ * the blocks, twice the pace, half the round trip or one day less of silence are worth 1 each, twice the failures
  * cost {@link FAILURE_WEIGHT}: orders of magnitude tell peers apart, small differences do not. A
  * ban that runs puts a peer behind all others.
  */
 export const qualityOf = (entry: CacheEntry, nowMs: number): number => {
   const trip = Math.max(1, entry.roundTripMs ?? USUAL_ROUND_TRIP_MS)
   const score =
-    Math.log2(1 + entry.blocksServed) -
+    Math.log2(1 + entry.blocksServed) +
+    Math.log2(1 + (entry.blocksPerMinute ?? USUAL_BLOCKS_PER_MINUTE)) -
     FAILURE_WEIGHT * Math.log2(1 + entry.failures) -
     Math.log2(trip) -
     Math.max(0, nowMs - entry.lastSeenMs) / DAY_MS
@@ -126,7 +135,8 @@ export const withFacts = (
     head: facts.head ?? entry.head,
     blocksServed: entry.blocksServed + (facts.blocksServed ?? 0),
     failures: entry.failures + (facts.failures ?? 0),
-    roundTripMs: afterRoundTrip(entry.roundTripMs, facts.roundTripMs),
+    roundTripMs: moved(entry.roundTripMs, facts.roundTripMs),
+    blocksPerMinute: moved(entry.blocksPerMinute, paceOf(facts)),
     bannedUntilMs: Math.max(entry.bannedUntilMs, facts.bannedUntilMs ?? 0),
   }
 }
@@ -143,13 +153,16 @@ const firstEntry = ({ enode, client, ethVersion }: PeerFacts): CacheEntry | unde
         blocksServed: 0,
         failures: 0,
         roundTripMs: undefined,
+        blocksPerMinute: undefined,
         bannedUntilMs: 0,
       }
 
-const afterRoundTrip = (
-  known: number | undefined,
-  seen: number | undefined,
-): number | undefined => {
+/** Blocks a minute; undefined when it served none or had no batch. */
+const paceOf = ({ blocksServed = 0, busyMs = 0 }: PeerFacts): number | undefined =>
+  blocksServed > 0 && busyMs > 0 ? (blocksServed / busyMs) * 60_000 : undefined
+
+/** A moving average after another value was seen. */
+const moved = (known: number | undefined, seen: number | undefined): number | undefined => {
   if (known === undefined || seen === undefined) return seen ?? known
   return known + (seen - known) * NEW_SHARE
 }
@@ -159,6 +172,8 @@ export interface CountedPeer {
   readonly peerId: string
   readonly blocks: number
   readonly failures: number
+  /** For how long it had a batch. */
+  readonly busyMs: number
 }
 
 /** The entries of a run, by node id, while it goes on. */
@@ -199,15 +214,17 @@ export class EntryBook {
   /** Takes in how far the run's counts have grown since the last call. A peer that served was seen. */
   count(peers: Iterable<CountedPeer>, nowMs: number): void {
     const counted = new Map<string, CountedPeer>()
-    for (const { peerId, blocks, failures } of peers) {
+    for (const { peerId, blocks, failures, busyMs } of peers) {
       const before = this.#counted.get(peerId)
       // A count that fell was forgotten in between and has begun again.
       const blocksServed = growth(before?.blocks ?? 0, blocks)
       const moreFailures = growth(before?.failures ?? 0, failures)
-      counted.set(peerId, { peerId, blocks, failures })
+      const moreBusyMs = growth(before?.busyMs ?? 0, busyMs)
+      counted.set(peerId, { peerId, blocks, failures, busyMs })
       if (blocksServed === 0 && moreFailures === 0) continue
       const seen = blocksServed > 0 ? { seenMs: nowMs } : {}
-      this.note(peerId, { blocksServed, failures: moreFailures, ...seen }, nowMs)
+      const facts = { blocksServed, failures: moreFailures, busyMs: moreBusyMs, ...seen }
+      this.note(peerId, facts, nowMs)
     }
     this.#counted = counted
   }

@@ -20,6 +20,8 @@ export interface PeerRecord {
   readonly blocksServed: number
   readonly failures: number
   readonly roundTripMs: number | null
+  /** Absent in what was written before it was known. */
+  readonly blocksPerMinute: number | null
   /** Unix milliseconds; null: no ban. */
   readonly bannedUntilMs: number | null
 }
@@ -50,6 +52,7 @@ export const recordOfEntry = (entry: CacheEntry): PeerRecord => ({
   blocksServed: entry.blocksServed,
   failures: entry.failures,
   roundTripMs: entry.roundTripMs === undefined ? null : Math.round(entry.roundTripMs),
+  blocksPerMinute: entry.blocksPerMinute === undefined ? null : Math.round(entry.blocksPerMinute),
   bannedUntilMs: entry.bannedUntilMs === 0 ? null : Math.ceil(entry.bannedUntilMs),
 })
 
@@ -60,6 +63,7 @@ export const entryOfRecord = (record: unknown): CacheEntry | undefined => {
   const { enode: url, client, ethVersion, lastSeenMs, blocksServed, failures } = fields
   const head = fields["head"] ?? undefined
   const roundTripMs = fields["roundTripMs"] ?? undefined
+  const blocksPerMinute = fields["blocksPerMinute"] ?? undefined
   const bannedUntilMs = fields["bannedUntilMs"] ?? 0
   if (typeof url !== "string" || url.length > MOST_ENODE_CHARACTERS) return undefined
   const enode = parseEnode(url)
@@ -69,6 +73,7 @@ export const entryOfRecord = (record: unknown): CacheEntry | undefined => {
   if (!isCount(blocksServed) || !isCount(failures) || !isCount(bannedUntilMs)) return undefined
   if (head !== undefined && !isCount(head)) return undefined
   if (roundTripMs !== undefined && !isCount(roundTripMs)) return undefined
+  if (blocksPerMinute !== undefined && !isCount(blocksPerMinute)) return undefined
   return {
     enode,
     client,
@@ -78,6 +83,7 @@ export const entryOfRecord = (record: unknown): CacheEntry | undefined => {
     blocksServed,
     failures,
     roundTripMs,
+    blocksPerMinute,
     bannedUntilMs,
   }
 }

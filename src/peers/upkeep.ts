@@ -5,14 +5,14 @@
  * Rules:
  * - the head is measured again {@link HEAD_AGE_MS} after the last time, when the peer announces a
  *   higher one, and when it had nothing near it;
- * - a miss elsewhere moves the floor of its kind above the missed block at once, and has it measured;
+ * - nothing at or below a miss is offered from the miss on, until its kind's floor is measured;
  * - what is limited is looked at again and again, at growing intervals: a peer that was busy, or
  *   that fills its history, is not written off;
  * - nothing is measured again within {@link HEAD_PAUSE_MS} or {@link FLOOR_PAUSE_MS}: single gaps are
  *   the scheduler's to remember.
  */
 import type { RequestKind } from "../wire/WireError.ts"
-import type { ServedRange, Serves } from "./Peer.ts"
+import { type ServedRange, type Serves, servesKind } from "./Peer.ts"
 
 /** After so long a measured head is measured again. */
 export const HEAD_AGE_MS = 600_000
@@ -46,23 +46,27 @@ export type Measurement =
       /** A block that is known not to be served; -1 where none is. */
       readonly missing: number
       readonly hint: number
-      /** The block that was missed, where the measurement is about one. */
-      readonly missed: number | undefined
     }
 
-interface FloorAccount {
+/** From which block on a peer serves a kind. */
+interface Floor {
+  /** Measured, or what the peer announces; Infinity: it does not serve the kind at all. */
+  readonly at: number
+  /** When it was measured. */
   readonly checkedMs: number
+  /** How long it is not looked at again. */
   readonly pauseMs: number
+  /** The highest block that was missed since, which is to be looked into; -1: none. */
+  readonly missed: number
 }
 
 /** The account of a session. */
 export interface Upkeep {
-  readonly serves: Serves
   readonly head: number
   readonly headAtMs: number
   /** The highest head that it announced so far. */
   readonly announcedHead: number
-  readonly floors: Readonly<Record<RequestKind, FloorAccount>>
+  readonly floors: Readonly<Record<RequestKind, Floor>>
 }
 
 const kinds: ReadonlyArray<RequestKind> = ["headers", "bodies", "receipts"]
@@ -76,64 +80,78 @@ export const startUpkeep = (
   announced: Announced | undefined,
   nowMs: number,
 ): Upkeep => {
-  const whole: ServedRange = { from: 0, to: head }
   const earliest = announced?.earliest ?? 0
-  const parts = earliest <= head ? { from: earliest, to: head } : whole
-  const unchecked: FloorAccount = { checkedMs: -Infinity, pauseMs: FLOOR_PAUSE_MS }
+  const unchecked = { checkedMs: -Infinity, pauseMs: FLOOR_PAUSE_MS, missed: -1 }
+  const parts: Floor = { ...unchecked, at: earliest <= head ? earliest : 0 }
   return {
-    serves: { headers: whole, bodies: parts, receipts: parts },
     head,
     headAtMs: nowMs,
     announcedHead: announced?.latest ?? 0,
-    floors: { headers: unchecked, bodies: unchecked, receipts: unchecked },
+    floors: { headers: { ...unchecked, at: 0 }, bodies: parts, receipts: parts },
   }
 }
 
-/** What a miss asks for; undefined when nothing: it was known, or measured a moment ago. */
-export const measurementAfterMiss = (
-  upkeep: Upkeep,
-  { kind, block }: Miss,
-  announced: Announced | undefined,
-  nowMs: number,
-): Measurement | undefined => {
-  const { serves, head, headAtMs, floors } = upkeep
-  const range = serves[kind]
-  if (range === undefined || block < range.from || block > range.to) return undefined
-  const near = kind === "headers" || head - block < NEAR_HEAD_BLOCKS
-  if (near && nowMs - headAtMs >= HEAD_PAUSE_MS) return { _tag: "Head", hint: head }
-  if (nowMs - floors[kind].checkedMs < FLOOR_PAUSE_MS) return undefined
-  const earliest = announced?.earliest ?? 0
-  // A miss that fits the announcement is believed; any other is asked for once more.
-  return earliest > block
-    ? { _tag: "Floor", kind, missing: block, hint: earliest, missed: block }
-    : { _tag: "Floor", kind, missing: -1, hint: block, missed: block }
+/** What the peer is taken to serve: nothing at or below a miss that was not looked into yet. */
+export const servesOf = ({ head, floors }: Upkeep): Serves => {
+  const rangeOf = ({ at, missed }: Floor): ServedRange | undefined => {
+    const from = Math.max(at, missed + 1)
+    return from <= head ? { from, to: head } : undefined
+  }
+  return {
+    headers: rangeOf(floors.headers),
+    bodies: rangeOf(floors.bodies),
+    receipts: rangeOf(floors.receipts),
+  }
 }
 
-/** What is to be measured now without any miss. */
-export const measurementDue = (
+/** The account after a miss; the same when it was known, or its kind was measured a moment ago. */
+export const afterMiss = (upkeep: Upkeep, { kind, block }: Miss, nowMs: number): Upkeep => {
+  if (!servesKind(servesOf(upkeep), kind, block)) return upkeep
+  const floor = upkeep.floors[kind]
+  if (nowMs - floor.checkedMs < FLOOR_PAUSE_MS) return upkeep
+  return withFloor(upkeep, kind, { ...floor, missed: block })
+}
+
+/** What is to be measured now; undefined when nothing is. */
+export const nextMeasurement = (
   upkeep: Upkeep,
   announced: Announced | undefined,
   nowMs: number,
 ): Measurement | undefined => {
-  const { head, headAtMs, announcedHead, floors, serves } = upkeep
+  const { head, headAtMs, announcedHead, floors } = upkeep
+  for (const kind of kinds) {
+    const { missed } = floors[kind]
+    if (missed < 0) continue
+    const near = kind === "headers" || head - missed < NEAR_HEAD_BLOCKS
+    if (near && nowMs - headAtMs >= HEAD_PAUSE_MS) return { _tag: "Head", hint: head }
+    return measurementOf(upkeep, kind, announced)
+  }
   const latest = announced?.latest ?? 0
   const risen = latest > Math.max(head, announcedHead) && nowMs - headAtMs >= HEAD_PAUSE_MS
   if (risen) return { _tag: "Head", hint: latest }
   if (nowMs - headAtMs >= HEAD_AGE_MS) return { _tag: "Head", hint: head }
   for (const kind of kinds) {
-    const range = serves[kind]
-    if (range?.from === 0) continue
-    const { checkedMs, pauseMs } = floors[kind]
-    if (nowMs - checkedMs < pauseMs) continue
-    return { _tag: "Floor", kind, missing: -1, hint: range?.from ?? head, missed: undefined }
+    const { at, checkedMs, pauseMs } = floors[kind]
+    if (at === 0 || nowMs - checkedMs < pauseMs) continue
+    return { _tag: "Floor", kind, missing: -1, hint: Math.min(at, head) }
   }
   return undefined
 }
 
-/** The account when a measurement begins: what was missed is not asked for meanwhile. */
-export const beginMeasurement = (upkeep: Upkeep, measurement: Measurement): Upkeep => {
-  if (measurement._tag === "Head" || measurement.missed === undefined) return upkeep
-  return withFloor(upkeep, measurement.kind, measurement.missed + 1)
+/** How to look into a miss. */
+const measurementOf = (
+  { floors }: Upkeep,
+  kind: RequestKind,
+  announced: Announced | undefined,
+): Measurement => {
+  const { missed } = floors[kind]
+  // A miss that fits the announcement, or another kind's floor, is believed; any other is asked for
+  // once more.
+  const thought = [announced?.earliest ?? 0, ...kinds.map((other) => floors[other].at)]
+  const hint = thought.find((floor) => floor > missed && floor !== Infinity)
+  return hint === undefined
+    ? { _tag: "Floor", kind, missing: -1, hint: missed }
+    : { _tag: "Floor", kind, missing: missed, hint }
 }
 
 /** The account after the head was measured. */
@@ -143,19 +161,14 @@ export const afterHead = (
   announced: Announced | undefined,
   nowMs: number,
 ): Upkeep => {
-  const { serves } = upkeep
-  const ending = (range: ServedRange | undefined): ServedRange | undefined =>
-    range && { from: range.from, to: head }
+  // What lies above the head was missed for that.
+  const below = (floor: Floor): Floor => (floor.missed > head ? { ...floor, missed: -1 } : floor)
+  const { headers, bodies, receipts } = upkeep.floors
   return {
-    ...upkeep,
-    serves: {
-      headers: ending(serves.headers),
-      bodies: ending(serves.bodies),
-      receipts: ending(serves.receipts),
-    },
     head,
     headAtMs: nowMs,
     announcedHead: Math.max(upkeep.announcedHead, announced?.latest ?? 0),
+    floors: { headers: below(headers), bodies: below(bodies), receipts: below(receipts) },
   }
 }
 
@@ -167,12 +180,10 @@ export const afterFloor = (
   nowMs: number,
 ): Upkeep => {
   const before = upkeep.floors[kind]
-  const same = floor !== undefined && upkeep.serves[kind]?.from === floor
-  const stillNothing = floor === undefined && upkeep.serves[kind] === undefined
+  const at = floor ?? Infinity
   const pauseMs =
-    same || stillNothing ? Math.min(before.pauseMs * 2, LONGEST_FLOOR_PAUSE_MS) : FLOOR_PAUSE_MS
-  const moved = withFloor(upkeep, kind, floor ?? Infinity)
-  return { ...moved, floors: { ...upkeep.floors, [kind]: { checkedMs: nowMs, pauseMs } } }
+    at === before.at ? Math.min(before.pauseMs * 2, LONGEST_FLOOR_PAUSE_MS) : FLOOR_PAUSE_MS
+  return withFloor(upkeep, kind, { at, checkedMs: nowMs, pauseMs, missed: -1 })
 }
 
 /** The account after a measurement failed: it is not tried again at once. */
@@ -180,23 +191,23 @@ export const afterFailedMeasurement = (
   upkeep: Upkeep,
   measurement: Measurement,
   nowMs: number,
-): Upkeep =>
-  measurement._tag === "Head"
-    ? { ...upkeep, headAtMs: nowMs }
-    : {
-        ...upkeep,
-        floors: {
-          ...upkeep.floors,
-          [measurement.kind]: { checkedMs: nowMs, pauseMs: FLOOR_PAUSE_MS },
-        },
-      }
+): Upkeep => {
+  if (measurement._tag === "Head") return { ...upkeep, headAtMs: nowMs }
+  const { at, missed } = upkeep.floors[measurement.kind]
+  // What was missed is not offered until it is looked at again.
+  return withFloor(upkeep, measurement.kind, {
+    at: Math.max(at, missed + 1),
+    checkedMs: nowMs,
+    pauseMs: FLOOR_PAUSE_MS,
+    missed: -1,
+  })
+}
 
 /** Whether two peers' ranges are the same. */
 export const sameServes = (a: Serves, b: Serves): boolean =>
   kinds.every((kind) => a[kind]?.from === b[kind]?.from && a[kind]?.to === b[kind]?.to)
 
-const withFloor = (upkeep: Upkeep, kind: RequestKind, from: number): Upkeep => {
-  const { serves, head } = upkeep
-  const range = from <= head ? { from, to: head } : undefined
-  return { ...upkeep, serves: { ...serves, [kind]: range } }
-}
+const withFloor = (upkeep: Upkeep, kind: RequestKind, floor: Floor): Upkeep => ({
+  ...upkeep,
+  floors: { ...upkeep.floors, [kind]: floor },
+})

@@ -22,6 +22,7 @@ const arbitraryEntry = fc
     blocksServed: fc.nat(100_000),
     failures: fc.nat(1_000),
     roundTripMs: fc.option(fc.nat(60_000), { nil: undefined }),
+    blocksPerMinute: fc.option(fc.nat(60_000), { nil: undefined }),
     bannedUntilMs: fc.constantFrom(0, now - 1, now + 60_000),
   })
   .map(({ id, ...fields }) => cacheEntry(id, fields))
@@ -41,6 +42,8 @@ describe("the quality of a cached peer", () => {
     assert.isTrue(better({ blocksServed: 101 }))
     assert.isTrue(better({ failures: 2 }))
     assert.isTrue(better({ roundTripMs: 79 }))
+    assert.isTrue(better({ blocksPerMinute: 6_000 }))
+    assert.isFalse(better({ blocksPerMinute: 6 }))
     assert.isFalse(better({ roundTripMs: undefined }))
     assert.isFalse(better({ lastSeenMs: now - 1_000 }))
     assert.isFalse(better({ blocksServed: 10 ** 12, bannedUntilMs: now + 1 }))
@@ -119,7 +122,7 @@ describe("EntryBook", () => {
     const peerId = nodeIdOf(1)
     book.note(peerId, facts(1), now)
     const served = (blocks: number, failures: number) => {
-      book.count([{ peerId, blocks, failures }], now)
+      book.count([{ peerId, blocks, failures, busyMs: blocks * 10 }], now)
       const [entry] = book.best(now)
       return [entry!.blocksServed, entry!.failures]
     }
@@ -131,16 +134,29 @@ describe("EntryBook", () => {
     assert.deepEqual(served(3, 1), [15, 3])
   })
 
+  it("averages the pace of what a peer serves, over the time in which it had a batch", () => {
+    const peerId = nodeIdOf(1)
+    const book = new EntryBook([cacheEntry(1, { lastSeenMs: now })])
+    const paceAfter = (blocks: number, busyMs: number) => {
+      book.count([{ peerId, blocks, failures: 0, busyMs }], now)
+      return book.best(now)[0]!.blocksPerMinute
+    }
+    assert.isUndefined(paceAfter(0, 1_000))
+    assert.strictEqual(paceAfter(100, 7_000), 1_000)
+    assert.closeTo(paceAfter(300, 13_000)!, 1_100, 1e-6)
+    assert.closeTo(paceAfter(300, 19_000)!, 1_100, 1e-6)
+  })
+
   it("sees a peer that served, and changes only by what is new", () => {
     const peerId = nodeIdOf(1)
     const book = new EntryBook([cacheEntry(1, { lastSeenMs: now - day })])
-    book.count([{ peerId, blocks: 0, failures: 0 }], now)
-    book.count([{ peerId: nodeIdOf(2), blocks: 7, failures: 0 }], now)
+    book.count([{ peerId, blocks: 0, failures: 0, busyMs: 0 }], now)
+    book.count([{ peerId: nodeIdOf(2), blocks: 7, failures: 0, busyMs: 0 }], now)
     book.forget(nodeIdOf(3))
     assert.strictEqual(book.changes, 0)
-    book.count([{ peerId, blocks: 0, failures: 1 }], now)
+    book.count([{ peerId, blocks: 0, failures: 1, busyMs: 0 }], now)
     assert.strictEqual(book.best(now)[0]!.lastSeenMs, now - day)
-    book.count([{ peerId, blocks: 1, failures: 1 }], now)
+    book.count([{ peerId, blocks: 1, failures: 1, busyMs: 0 }], now)
     assert.strictEqual(book.best(now)[0]!.lastSeenMs, now)
     assert.strictEqual(book.changes, 2)
     book.forget(peerId)

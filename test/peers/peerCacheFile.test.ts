@@ -23,6 +23,7 @@ const arbitraryEntry = fc
     blocksServed: fc.maxSafeNat(),
     failures: fc.nat(),
     roundTripMs: fc.option(fc.nat(), { nil: undefined }),
+    blocksPerMinute: fc.option(fc.nat(), { nil: undefined }),
     bannedUntilMs: fc.maxSafeNat(),
   })
   .map(({ id, host, ...fields }) => {
@@ -99,6 +100,7 @@ describe("a record of a peer", () => {
       { blocksServed: undefined },
       { failures: Number.NaN },
       { roundTripMs: {} },
+      { blocksPerMinute: -1 },
       { bannedUntilMs: "tomorrow" },
     ]
     for (const fields of wrong) {

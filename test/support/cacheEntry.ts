@@ -13,6 +13,7 @@ export const cacheEntry = (id: number, fields: Partial<CacheEntry> = {}): CacheE
   blocksServed: 0,
   failures: 0,
   roundTripMs: undefined,
+  blocksPerMinute: undefined,
   bannedUntilMs: 0,
   ...fields,
 })
