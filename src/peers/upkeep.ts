@@ -5,7 +5,8 @@
  * Rules:
  * - the head is measured again {@link HEAD_AGE_MS} after the last time, when the peer announces a
  *   higher one, and when it had nothing near it;
- * - nothing at or below a miss is offered from the miss on, until its kind's floor is measured;
+ * - nothing of a kind is offered from a miss on until its floor is measured, which is within some
+ *   round trips: a peer is asked only for what it has after the first miss;
  * - what is limited is looked at again and again, at growing intervals: a peer that was busy, or
  *   that fills its history, is not written off;
  * - nothing is measured again within {@link HEAD_PAUSE_MS} or {@link FLOOR_PAUSE_MS}: single gaps are
@@ -56,7 +57,7 @@ interface Floor {
   readonly checkedMs: number
   /** How long it is not looked at again. */
   readonly pauseMs: number
-  /** The highest block that was missed since, which is to be looked into; -1: none. */
+  /** A block that was missed since, which is to be looked into; -1: none. */
   readonly missed: number
 }
 
@@ -91,12 +92,10 @@ export const startUpkeep = (
   }
 }
 
-/** What the peer is taken to serve: nothing at or below a miss that was not looked into yet. */
+/** What the peer is taken to serve: nothing of a kind with a miss that was not looked into yet. */
 export const servesOf = ({ head, floors }: Upkeep): Serves => {
-  const rangeOf = ({ at, missed }: Floor): ServedRange | undefined => {
-    const from = Math.max(at, missed + 1)
-    return from <= head ? { from, to: head } : undefined
-  }
+  const rangeOf = ({ at, missed }: Floor): ServedRange | undefined =>
+    missed < 0 && at <= head ? { from: at, to: head } : undefined
   return {
     headers: rangeOf(floors.headers),
     bodies: rangeOf(floors.bodies),

@@ -55,10 +55,10 @@ describe("the upkeep of a peer", () => {
     assert.deepStrictEqual(servesOf(upkeep).receipts, { from: 4_000, to: 5_000 })
   })
 
-  it("gives no block below a miss from the moment of the miss", () => {
+  it("gives nothing of a kind from a miss until its floor is measured", () => {
     const missing = afterMiss(everything, { kind: "receipts", block: 1_000 }, START)
     assert.isFalse(servesKind(servesOf(missing), "receipts", 1_000))
-    assert.isTrue(servesKind(servesOf(missing), "receipts", 1_001))
+    assert.isFalse(servesKind(servesOf(missing), "receipts", 4_000))
     assert.isTrue(servesKind(servesOf(missing), "bodies", 0))
     assert.deepStrictEqual(nextMeasurement(missing, announced, START), {
       _tag: "Floor",
@@ -66,10 +66,9 @@ describe("the upkeep of a peer", () => {
       missing: -1,
       hint: 1_000,
     })
-    // What else was missed below is known by then; above it is news.
     assert.strictEqual(afterMiss(missing, { kind: "receipts", block: 900 }, START), missing)
-    const more = afterMiss(missing, { kind: "receipts", block: 1_100 }, START)
-    assert.isFalse(servesKind(servesOf(more), "receipts", 1_100))
+    const measured = afterFloor(missing, "receipts", 1_500, START)
+    assert.deepStrictEqual(servesOf(measured).receipts, { from: 1_500, to: 5_000 })
   })
 
   it("starts at another kind's floor, or at what is announced, where the miss fits it", () => {
@@ -138,7 +137,7 @@ describe("the upkeep of a peer", () => {
     const missing = afterMiss(everything, { kind: "bodies", block: 10 }, START)
     const measurement = nextMeasurement(missing, announced, START)!
     const failed = afterFailedMeasurement(missing, measurement, START)
-    assert.isFalse(servesKind(servesOf(failed), "bodies", 10))
+    assert.deepStrictEqual(servesOf(failed).bodies, { from: 11, to: 5_000 })
     assert.isUndefined(nextMeasurement(failed, announced, START + FLOOR_PAUSE_MS - 1))
     const again = nextMeasurement(failed, announced, START + FLOOR_PAUSE_MS)
     assert.strictEqual(again?._tag, "Floor")
