@@ -71,6 +71,18 @@ const MUTANTS = [
     to: "peer.openBatches <= peer.slots &&",
   },
   {
+    bug: "a chance without an attempt is forgotten",
+    file: "src/scheduler/core.ts",
+    from: "if (attempt || tried) markTried",
+    to: "if (attempt) markTried",
+  },
+  {
+    bug: "a chance without an attempt is counted as one",
+    file: "src/scheduler/core.ts",
+    from: "requeue(draft, block, attempt)",
+    to: "requeue(draft, block, attempt || tried)",
+  },
+  {
     bug: "a peer that is paused is given work",
     file: "src/scheduler/choose.ts",
     from: "peer.openBatches < peer.slots && peer.usableFromMs <= nowMs",

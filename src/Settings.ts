@@ -16,8 +16,18 @@ export interface SettingsShape {
   readonly giveUpMs: number
   /** Blocks below the head that may still be reorganised away. */
   readonly rollbackWindowBlocks: number
-  /** Sessions kept at once. */
+  /** Sessions that we open and keep at once. */
   readonly maxPeers: number
+  /**
+   * Most sessions that we open, whatever `maxPeers` says. 400: each is a socket, its buffers and
+   * its share of the pings.
+   */
+  readonly maxOutbound: number
+  /**
+   * Sessions that peers have opened with us, beside `maxPeers`. 200: who asks and gives nothing costs
+   * some 100 kB and its pings.
+   */
+  readonly maxInbound: number
   /** Sessions before work starts. */
   readonly minPeers: number
   /** Dials under way at once: each costs a handshake of about 9 ms of processor time. */
@@ -42,6 +52,17 @@ export interface SettingsShape {
    * MiB with the store's own 32 MiB of an open transaction and three threads' heaps.
    */
   readonly bytesInFlight: number
+  /**
+   * Bytes of parts that wait for the rest of their blocks. 16 MiB are the bodies of some 160 blocks
+   * of mainnet: five batches ahead of who has the receipts. More is only more memory: a peer without
+   * receipts would run further ahead and no block be done sooner.
+   */
+  readonly larderBytes: number
+  /**
+   * After this time a part that waits for the rest of its block makes room for others. 30 s: as long
+   * as the longest pause of a peer that may have the rest.
+   */
+  readonly larderMs: number
   /** What a receipts answer is taken to weigh before it is there: the peers' soft limit. */
   readonly receiptsAnswerBytes: number
   /** What an adaptive request's answer is to weigh: room below the soft limit for a bad guess. */
@@ -63,6 +84,8 @@ export const defaults: SettingsShape = {
   giveUpMs: 60_000,
   rollbackWindowBlocks: 64,
   maxPeers: 50,
+  maxOutbound: 400,
+  maxInbound: 200,
   minPeers: 1,
   maxConcurrentDials: 200,
   slotsPerPeer: 1,
@@ -73,6 +96,8 @@ export const defaults: SettingsShape = {
   redialMs: 1_000,
   maxRedialMs: 30_000,
   bytesInFlight: 48 * 1024 * 1024,
+  larderBytes: 16 * 1024 * 1024,
+  larderMs: 30_000,
   receiptsAnswerBytes: 2 * 1024 * 1024,
   answerTargetBytes: 1_500_000,
   headerBytes: 700,

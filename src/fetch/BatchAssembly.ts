@@ -1,154 +1,302 @@
 /**
  * Puts the blocks of one batch together from their parts, and tells the scheduler of each block
- * exactly once that it is here, or that it failed.
+ * exactly once that it is here, or that it goes back.
  *
- * A block that failed may still be completed by a late answer; then the scheduler decides whether
- * it is still wanted. Parts that were never used give their bytes back when the batch is closed.
+ * Parts come from the batch's peer, or from the {@link Larder}, where an earlier batch has left
+ * them. A block that cannot be made whole here leaves its parts there, unless its peer lied; where
+ * there is no room for them, they are not asked for. A late answer goes there too, or makes its
+ * block whole with what is there. The scheduler then decides whether it is still wanted.
+ *
+ * Bytes: a part that its peer sent is counted in the {@link ByteGate} until it goes into the larder
+ * or its block is given up; a part out of the larder is lent, and counted there until its block is
+ * whole. So a batch that waits for bytes holds none for such parts.
  */
-import { Clock, Effect, Fiber, type Scope } from "effect"
-import type { FetchedBlock } from "../domain/fetchedBlock.ts"
-import { equalBytes } from "../domain/hex.ts"
-import { EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT, type Header } from "../domain/header.ts"
+import { Clock, Effect } from "effect"
+import type { BlockSenders, FetchedBlock, PartSender } from "../domain/fetchedBlock.ts"
+import type { Peer } from "../peers/Peer.ts"
+import { PeerPool } from "../peers/PeerPool.ts"
 import { type Assignment, Scheduler } from "../scheduler/Scheduler.ts"
 import { ByteGate } from "./ByteGate.ts"
 import type { HashedHeader } from "./checkHeaders.ts"
+import { type FetchError, PartlyServed } from "./FetchError.ts"
 import { FetchPlan } from "./FetchPlan.ts"
+import { failureOfBlock } from "./goingBack.ts"
+import { impliedPart } from "./impliedParts.ts"
+import type { Larder, Part } from "./larder.ts"
 import type { PartSink } from "./PartFetch.ts"
 import type { PartKind } from "./PeerLanes.ts"
+import { verdict } from "./verdict.ts"
+
+/** A part of a draft. */
+interface DraftPart {
+  readonly bytes: Uint8Array
+  readonly sender: PartSender
+  /** `implied` by the header, which says that it is empty; `sent` by the peer; out of the larder. */
+  readonly from: "implied" | "sent" | Part
+}
 
 /** A block on its way to being whole. */
 interface Draft {
   readonly block: HashedHeader
-  readonly parts: Partial<Record<PartKind, Uint8Array>>
-  heldBytes: number
-  state: "open" | "failed" | "settled"
+  /** The kinds that the peer is asked for where they are missing. */
+  served: ReadonlySet<PartKind>
+  readonly parts: Partial<Record<PartKind, DraftPart>>
+  readonly errors: Partial<Record<PartKind, FetchError>>
+  turnedAway: boolean
+  /** `gone`: back at the scheduler, its parts in the larder; a late answer may complete it. */
+  state: "open" | "gone"
+}
+
+/** What came of a batch. */
+export interface BatchOutcome {
+  /** Blocks that it made whole. */
+  readonly delivered: number
+  /** Blocks that went back because the peer serves only a part of them. */
+  readonly partlyServed: number
+  /** Blocks of which nothing was asked, for there is no room for a part of them. */
+  readonly turnedAway: number
+  /** Parts that it left in the larder. */
+  readonly stored: number
 }
 
 /** A batch that is being put together. */
 export interface BatchAssembly extends PartSink {
   /** Takes the batch's headers; blocks that need no request are settled here. */
   readonly begin: (headers: ReadonlyArray<HashedHeader>) => Effect.Effect<void>
-  /** The blocks that need a request. */
+  /** The blocks that are not whole. */
   readonly open: () => ReadonlyArray<HashedHeader>
   /** Whether a block needs a request for this kind of part. */
   readonly needs: (kind: PartKind, block: HashedHeader) => boolean
-  /** Every request is through; what is still listened for is waited for in the background. */
-  readonly close: Effect.Effect<void>
+  /** All that these blocks were asked for is answered: those that are not whole go back. */
+  readonly turnOver: (blocks: ReadonlyArray<HashedHeader>) => Effect.Effect<void>
+  /** What came of the batch so far. */
+  readonly outcome: () => BatchOutcome
 }
 
-const EMPTY_LIST = Uint8Array.of(0xc0)
-const EMPTY_BODY = Uint8Array.of(0xc2, 0xc0, 0xc0)
-const EMPTY_BODY_WITH_WITHDRAWALS = Uint8Array.of(0xc3, 0xc0, 0xc0, 0xc0)
+/** What a part of a block is taken to weigh, in bytes, before a peer has sent it. */
+export type WeighPart = (peer: Peer, kind: PartKind, gasUsed: number) => number
 
 /** Gives how batches are put together; whole blocks go to `emit`. */
 export const makeAssembler = Effect.fnUntraced(function* (
+  larder: Larder,
+  weigh: WeighPart,
   emit: (block: FetchedBlock) => Effect.Effect<unknown>,
-  scope: Scope.Scope,
 ) {
-  const plan = yield* FetchPlan
+  const { kinds } = yield* FetchPlan
   const scheduler = yield* Scheduler
+  const pool = yield* PeerPool
   const gate = yield* ByteGate
+  const clock = yield* Effect.clock
+  const room = yield* Effect.makeLatch()
 
-  return (assignment: Assignment, startedMs: number): BatchAssembly => {
+  /**
+   * `patient`: blocks for whose parts there is no room go back without a mark, to be offered to the
+   * peer again; otherwise it had its chance at them, so that a round comes to its end.
+   */
+  const assemble = (assignment: Assignment, startedMs: number, patient: boolean): BatchAssembly => {
     const { batchId, peer } = assignment
+    const { peerId, ethVersion } = peer
+    const sender: PartSender = { peerId, batchId, ethVersion }
     const drafts = new Map<number, Draft>()
-    const listeners: Array<Fiber.Fiber<void>> = []
+    const outcome = { delivered: 0, partlyServed: 0, turnedAway: 0, stored: 0 }
+    /** What the larder will be given of this batch, if it comes as it is weighed now. */
+    let expectedBytes = 0
 
-    const closeNow = Effect.sync(() => {
-      for (const draft of drafts.values()) {
-        if (draft.state !== "settled") gate.release(draft.heldBytes)
-        draft.state = "settled"
+    const isWhole = ({ parts }: Draft): boolean => kinds.every((kind) => parts[kind] !== undefined)
+
+    /** Borrows what the larder has of a block and the draft has not. */
+    const borrow = (draft: Draft): void => {
+      const { header, hash } = draft.block
+      for (const part of larder.lend(header.number, hash)) {
+        if (draft.parts[part.kind] !== undefined || !kinds.includes(part.kind)) {
+          larder.takeBack(part)
+        } else draft.parts[part.kind] = { bytes: part.bytes, sender: part.sender, from: part }
       }
-    })
+    }
 
+    /** Takes a draft's parts from it, into the larder where they are worth keeping. */
+    const putAway = (draft: Draft, keepsSent: boolean): void => {
+      const { header, hash } = draft.block
+      const { number: blockNumber } = header
+      for (const kind of kinds) {
+        const part = draft.parts[kind]
+        if (part === undefined || part.from === "implied") continue
+        delete draft.parts[kind]
+        const { bytes, from } = part
+        if (from !== "sent") {
+          larder.takeBack(from)
+          continue
+        }
+        const stored =
+          keepsSent &&
+          larder.put({ kind, blockNumber, hash, bytes, sender }, clock.unsafeCurrentTimeMillis())
+        if (stored) outcome.stored += 1
+        gate.release(bytes.length)
+      }
+    }
+
+    /** Hands a whole block on, if it is still wanted. */
     const settle = Effect.fnUntraced(function* (draft: Draft) {
-      const { receipts, bodies } = draft.parts
-      if (receipts === undefined || (plan.bodies !== undefined && bodies === undefined)) return
-      const late = draft.state === "failed"
-      draft.state = "settled"
+      const { bodies, receipts } = draft.parts
+      // Every plan wants receipts.
+      if (receipts === undefined) return
+      const late = draft.state === "gone"
       const { header, bytes, hash } = draft.block
+      drafts.delete(header.number)
       const wanted = late
         ? yield* scheduler.deliveredLate(header.number)
         : yield* scheduler.delivered(batchId, header.number)
-      if (!wanted) return gate.release(draft.heldBytes)
+      // Somebody else has it, or its peer has left: what the peer sent is of no use any more.
+      if (!wanted) return putAway(draft, false)
+      outcome.delivered += 1
+      let heldBytes = 0
+      for (const part of [bodies, receipts]) {
+        if (part === undefined || part.from === "implied") continue
+        heldBytes += part.bytes.length
+        if (part.from === "sent") continue
+        gate.overdraw(part.bytes.length)
+        larder.usedUp(part.from)
+      }
+      larder.drop(header.number)
+      if (larder.mostlyFree) yield* room.release
       const nowMs = yield* Clock.currentTimeMillis
+      const body = bodies?.sender ?? sender
+      const senders: BlockSenders = { header: sender, body, receipts: receipts.sender }
       yield* emit({
         batchId,
         blockNumber: header.number,
         hash,
         header: bytes,
-        body: bodies,
-        receipts,
-        receiptsForm: peer.ethVersion === 68 ? 68 : 69,
-        peerId: peer.peerId,
-        ethVersion: peer.ethVersion,
+        body: bodies?.bytes,
+        receipts: receipts.bytes,
+        receiptsForm: receipts.sender.ethVersion === 68 ? 68 : 69,
+        senders,
         fetchMs: nowMs - startedMs,
         wholeAtMs: nowMs,
-        heldBytes: draft.heldBytes,
+        heldBytes,
       })
     })
+
+    /** A part for a block that went back already: it may complete it all the same. */
+    const arrivedLate = (draft: Draft): Effect.Effect<void> => {
+      borrow(draft)
+      if (isWhole(draft)) return settle(draft)
+      putAway(draft, true)
+      return Effect.void
+    }
+
+    /** Asks for no part of a block that this peer cannot make whole when there is no room for it. */
+    const turnAwayWithoutRoom = (draft: Draft): void => {
+      const { number, gasUsed } = draft.block.header
+      const missing = kinds.filter((kind) => draft.parts[kind] === undefined)
+      const asked = missing.filter((kind) => draft.served.has(kind))
+      if (asked.length === missing.length || asked.length === 0) return
+      const bytes = asked.reduce((sum, kind) => sum + weigh(peer, kind, gasUsed), expectedBytes)
+      // What it is taken to weigh may be too much: the first is let in where all others can go.
+      const needed = expectedBytes === 0 ? Math.min(bytes, larder.mostPartBytes) : bytes
+      if (larder.hasRoom(needed, number, clock.unsafeCurrentTimeMillis())) expectedBytes = bytes
+      else {
+        draft.served = new Set()
+        draft.turnedAway = patient
+      }
+    }
+
+    /** Whether the peer serves this still; of one that has left the pool the request will tell. */
+    const isServed = (kind: PartKind, block: number): boolean =>
+      pool.serves(peerId, kind, block) || !pool.serves(peerId, "headers", block)
+
+    const draftOf = (block: HashedHeader): Draft => {
+      const { header } = block
+      const parts: Draft["parts"] = {}
+      for (const kind of kinds) {
+        const bytes = impliedPart(header, kind)
+        if (bytes !== undefined) parts[kind] = { bytes, sender, from: "implied" }
+      }
+      const served = kinds.filter((kind) => isServed(kind, header.number))
+      return { block, served: new Set(served), parts, errors: {}, turnedAway: false, state: "open" }
+    }
 
     return {
       begin: Effect.fnUntraced(function* (headers) {
         for (const block of headers) {
-          const { header } = block
-          const parts: Draft["parts"] = {}
-          if (equalBytes(header.receiptsRoot, EMPTY_TRIE_ROOT)) parts.receipts = EMPTY_LIST
-          if (plan.bodies !== undefined && hasEmptyBody(header)) parts.bodies = emptyBody(header)
-          const draft: Draft = { block, parts, heldBytes: 0, state: "open" }
-          drafts.set(header.number, draft)
-          yield* settle(draft)
+          const draft = draftOf(block)
+          drafts.set(block.header.number, draft)
+          borrow(draft)
+          if (isWhole(draft)) yield* settle(draft)
+          else turnAwayWithoutRoom(draft)
         }
       }),
       open: () =>
         [...drafts.values()].filter(({ state }) => state === "open").map(({ block }) => block),
       needs: (kind, { header }) => {
         const draft = drafts.get(header.number)
-        return draft?.state === "open" && draft.parts[kind] === undefined
+        if (draft?.state !== "open" || draft.parts[kind] !== undefined) return false
+        return draft.served.has(kind) && isServed(kind, header.number)
       },
       arrived: (kind, block, item) =>
         Effect.suspend(() => {
           const draft = drafts.get(block.header.number)
-          if (draft === undefined || draft.state === "settled" || kind in draft.parts) {
+          if (draft === undefined || kind in draft.parts) {
             gate.release(item.length)
             return Effect.void
           }
-          draft.parts[kind] = item
-          draft.heldBytes += item.length
-          return settle(draft)
+          draft.parts[kind] = { bytes: item, sender, from: "sent" }
+          if (draft.state === "gone") return arrivedLate(draft)
+          return isWhole(draft) ? settle(draft) : Effect.void
         }),
-      failed: (blocks, error) =>
+      failed: (kind, blocks, error) =>
         Effect.suspend(() => {
-          const lost: Array<number> = []
           for (const { header } of blocks) {
             const draft = drafts.get(header.number)
-            if (draft?.state !== "open") continue
-            lost.push(header.number)
-            if (error._tag === "Timeout") draft.state = "failed"
-            else {
-              // Nothing that comes later can make it whole: its bytes are not worth holding.
-              draft.state = "settled"
-              gate.release(draft.heldBytes)
-            }
+            if (draft?.state === "open") draft.errors[kind] = error
           }
-          return scheduler.failed(batchId, lost, error)
+          // The peer's account at once; the blocks when all that they were asked for is answered.
+          return scheduler.failed(batchId, [], error)
         }),
-      listening: (fiber) => {
-        listeners.push(fiber)
-      },
-      close: Effect.suspend(() =>
-        listeners.length === 0
-          ? closeNow
-          : Effect.forkIn(Effect.zipRight(Fiber.awaitAll(listeners), closeNow), scope),
-      ),
+      turnOver: Effect.fnUntraced(function* (blocks) {
+        const failed = new Map<FetchError, Array<number>>()
+        const partly = new Map<PartKind, Array<number>>()
+        const turnedAway: Array<number> = []
+        for (const { header } of blocks) {
+          const draft = drafts.get(header.number)
+          if (draft?.state !== "open") continue
+          const { parts, errors } = draft
+          const missing = kinds.filter((kind) => parts[kind] === undefined)
+          const anyPart = kinds.some((kind) => (parts[kind]?.from ?? "implied") !== "implied")
+          const error = failureOfBlock(
+            missing.flatMap((kind) => errors[kind] ?? []),
+            anyPart,
+          )
+          putAway(draft, error === undefined || verdict(error._tag).peer !== "ban")
+          draft.state = "gone"
+          if (error === undefined && draft.turnedAway) turnedAway.push(header.number)
+          else if (error === undefined) note(partly, missing[0]!, header.number)
+          else note(failed, error, header.number)
+        }
+        if (turnedAway.length > 0) {
+          outcome.turnedAway += turnedAway.length
+          yield* scheduler.returned(batchId, turnedAway, undefined)
+        }
+        for (const [error, numbers] of failed) yield* scheduler.returned(batchId, numbers, error)
+        for (const [what, blockNumbers] of partly) {
+          outcome.partlyServed += blockNumbers.length
+          const error = new PartlyServed({ peerId, what, blockNumbers })
+          yield* scheduler.failed(batchId, blockNumbers, error)
+        }
+      }),
+      outcome: () => ({ ...outcome }),
     }
+  }
+
+  return {
+    assemble,
+    /** Waits until a whole block leaves the larder mostly free. */
+    roomMade: room.await,
   }
 })
 
-const hasEmptyBody = (header: Header): boolean =>
-  equalBytes(header.transactionsRoot, EMPTY_TRIE_ROOT) &&
-  equalBytes(header.ommersHash, EMPTY_OMMERS_HASH) &&
-  (header.withdrawalsRoot === undefined || equalBytes(header.withdrawalsRoot, EMPTY_TRIE_ROOT))
-
-const emptyBody = (header: Header): Uint8Array =>
-  header.withdrawalsRoot === undefined ? EMPTY_BODY : EMPTY_BODY_WITH_WITHDRAWALS
+const note = <Key>(map: Map<Key, Array<number>>, key: Key, block: number): void => {
+  const blocks = map.get(key)
+  if (blocks === undefined) map.set(key, [block])
+  else blocks.push(block)
+}

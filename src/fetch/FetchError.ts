@@ -43,6 +43,17 @@ export class EmptyAnswer extends Data.TaggedError("EmptyAnswer")<{
   readonly asked: number
 }> {}
 
+/**
+ * Blocks of which the peer is known not to serve a kind of part, or did not send it, and sent or
+ * serves another. No fault: what came waits for who has the rest.
+ */
+export class PartlyServed extends Data.TaggedError("PartlyServed")<{
+  readonly peerId: string
+  /** What is missing, the first of it. */
+  readonly what: "bodies" | "receipts"
+  readonly blockNumbers: ReadonlyArray<number>
+}> {}
+
 /** Receipts that belong to none of the blocks that were asked for. A lie. */
 export class WrongReceipts extends Data.TaggedError("WrongReceipts")<{
   readonly peerId: string
@@ -68,5 +79,6 @@ export type FetchError =
   | Truncated
   | Skipped
   | EmptyAnswer
+  | PartlyServed
   | WrongReceipts
   | WrongBody

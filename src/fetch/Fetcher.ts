@@ -4,6 +4,9 @@
  * block is handed on as soon as it is whole. What fails goes back to the scheduler, block by block,
  * with the tagged error.
  *
+ * A peer is asked only for what it is known to serve ({@link PeerPool}); parts of blocks that it
+ * cannot make whole wait in a larder for who fetches the rest.
+ *
  * In: {@link Scheduler} assignments. Out: a stream of {@link FetchedBlock} from a bounded queue; a
  * block that leaves here was accepted by the scheduler as delivered, and holds its bytes of the
  * {@link ByteGate} until the last stage gives them back.
@@ -11,20 +14,25 @@
  * Invariants:
  * - bytes are reserved before they are asked for, and nobody waits for bytes who holds some but the
  *   headers, for which there is room of its own;
- * - every block of a batch is delivered or reported as failed before the batch ends;
+ * - every block of a batch is delivered or goes back before the batch ends;
+ * - a batch that was of no use keeps its slot for a rest, so that peers that can only serve parts
+ *   neither spin nor run ahead of those that have the rest;
  * - parts that are empty by their header's root cost no request.
  */
-import { Clock, Context, Effect, Layer, Mailbox, Stream } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Mailbox, Stream } from "effect"
 import type { FetchedBlock } from "../domain/fetchedBlock.ts"
 import { Stats } from "../observe/Stats.ts"
+import type { Peer } from "../peers/Peer.ts"
+import type { PeerPool } from "../peers/PeerPool.ts"
 import { type Assignment, Scheduler } from "../scheduler/Scheduler.ts"
 import { Settings } from "../Settings.ts"
 import { endOrFail } from "./EndOrFail.ts"
-import { type BatchAssembly, makeAssembler } from "./BatchAssembly.ts"
+import { type BatchAssembly, type BatchOutcome, makeAssembler } from "./BatchAssembly.ts"
 import { ByteGate } from "./ByteGate.ts"
 import { checkHeaders, type HashedHeader } from "./checkHeaders.ts"
 import { MissingHeaders, Truncated, WrongHeader } from "./FetchError.ts"
 import { FetchPlan } from "./FetchPlan.ts"
+import { Larder } from "./larder.ts"
 import { makePartFetch, type PartFetch } from "./PartFetch.ts"
 import { makePeerLanes, type PartKind, type PeerLanes } from "./PeerLanes.ts"
 import { makeReceiptsMethod } from "./ReceiptsFetch.ts"
@@ -41,7 +49,7 @@ export class Fetcher extends Context.Tag("annals/Fetcher")<Fetcher, FetcherShape
   static readonly layer: Layer.Layer<
     Fetcher,
     never,
-    Scheduler | ByteGate | FetchPlan | Settings | Stats
+    Scheduler | PeerPool | ByteGate | FetchPlan | Settings | Stats
   > = Layer.scoped(
     Fetcher,
     Effect.gen(function* () {
@@ -68,7 +76,13 @@ const makeBatchFetch = Effect.fnUntraced(function* (out: Mailbox.Mailbox<Fetched
   const stats = yield* Stats
   const scope = yield* Effect.scope
   const lanes = yield* makePeerLanes(scope)
-  const assemble = yield* makeAssembler((block) => out.offer(block), scope)
+  const { larderBytes, larderMs } = yield* Settings
+  const { assemble, roomMade } = yield* makeAssembler(
+    new Larder(larderBytes, larderMs),
+    (peer, kind, gasUsed) => lanes.reserveFor(peer, kind, [gasUsed]),
+    (block) => out.offer(block),
+  )
+  const rests = yield* makeRests
   const fetchReceipts = yield* makePartFetch(lanes, yield* makeReceiptsMethod(lanes))
   const fetchBodies =
     plan.bodies === undefined ? undefined : yield* makePartFetch(lanes, yield* plan.bodies)
@@ -96,13 +110,15 @@ const makeBatchFetch = Effect.fnUntraced(function* (out: Mailbox.Mailbox<Fetched
       const job = { assignment, blocks: needing, sink: assembly }
       return [{ kind, reservedBytes, run: fetch(job, reservedBytes) }]
     })
+    const turnOver = assembly.turnOver(blocks)
+    if (requests.length === 0) return turnOver
     const bytes = requests.reduce((sum, { reservedBytes }) => sum + reservedBytes, 0)
     const kindsAsked = requests.map(({ kind }) => kind)
     const run = Effect.all(
       requests.map(({ run }) => run),
       { concurrency: "unbounded", discard: true },
     )
-    return lanes.inTurn(peer, kindsAsked, bytes, run)
+    return Effect.zipRight(lanes.inTurn(peer, kindsAsked, bytes, run), turnOver)
   }
 
   /** All parts of the batch, some blocks at a time. */
@@ -134,7 +150,7 @@ const makeBatchFetch = Effect.fnUntraced(function* (out: Mailbox.Mailbox<Fetched
   return Effect.fnUntraced(function* (assignment: Assignment) {
     const { batchId, fromBlock, toBlock, peer } = assignment
     const startedMs = yield* Clock.currentTimeMillis
-    const assembly = assemble(assignment, startedMs)
+    const assembly = assemble(assignment, startedMs, rests.isPatient(peer))
     yield* fetchHeaders(assignment, (headers) =>
       Effect.zipRight(
         assembly.begin(headers),
@@ -145,9 +161,51 @@ const makeBatchFetch = Effect.fnUntraced(function* (out: Mailbox.Mailbox<Fetched
     )
     const endedMs = yield* Clock.currentTimeMillis
     stats.batchEnded(peer.peerId, endedMs - startedMs)
-    yield* scheduler.batchEnded(batchId)
-    yield* assembly.close
+    const rest = rests.after(peer, assembly.outcome(), roomMade)
+    if (rest === undefined) return yield* scheduler.batchEnded(batchId)
+    // In the background: a run that ends meanwhile does not wait for it.
+    yield* Effect.forkIn(Effect.zipRight(rest, scheduler.batchEnded(batchId)), scope)
   })
+})
+
+/** A rest is never shorter, in ms: a peer that finds no room twice is not asked at full speed. */
+const LEAST_REST_MS = 100
+/**
+ * A rest doubles this often, to 4 s with the default pause: a peer that has the rest of the blocks
+ * may come at any time, and nobody shall sleep long past that. For as many rests a peer waits for
+ * room in the larder with the blocks that it is offered; then it goes on to others.
+ */
+const MOST_REST_DOUBLINGS = 3
+
+/**
+ * The rests of a slot after batches that were of no use: that made no block whole and left nothing
+ * in the larder. Their peer, which serves parts only, has had these blocks before, or is as far ahead
+ * of who has the rest as there is room; then it goes on as soon as room is made.
+ */
+const makeRests = Effect.map(Settings, ({ coolDownMs }) => {
+  /** How often in a row a peer's batches were of no use. */
+  const inRow = new WeakMap<Peer, number>()
+
+  return {
+    /** Whether the peer waits for room yet. */
+    isPatient: (peer: Peer): boolean => (inRow.get(peer) ?? 0) < MOST_REST_DOUBLINGS,
+    /** The rest after a batch; undefined where it was of use. */
+    after: (
+      peer: Peer,
+      { delivered, partlyServed, turnedAway, stored }: BatchOutcome,
+      roomMade: Effect.Effect<void>,
+    ): Effect.Effect<void> | undefined => {
+      const useless = partlyServed + turnedAway > 0 && delivered + stored === 0
+      const before = inRow.get(peer) ?? 0
+      inRow.set(peer, useless ? before + 1 : 0)
+      if (!useless) return undefined
+      const restMs = coolDownMs * 2 ** Math.min(before, MOST_REST_DOUBLINGS)
+      const rest = Effect.sleep(Duration.millis(restMs))
+      return turnedAway === 0
+        ? rest
+        : Effect.race(rest, Effect.delay(roomMade, Duration.millis(LEAST_REST_MS)))
+    },
+  }
 })
 
 /** Gives the effect that asks for a batch's headers and hands them to `use`, their bytes held. */

@@ -5,7 +5,7 @@
  * A kind (receipts in `ReceiptsFetch.ts`, bodies in `BodiesFetch.ts`) says how to ask and how to
  * read an answer; what an answer means is the same for all.
  */
-import { Effect, type Fiber } from "effect"
+import { Effect } from "effect"
 import type { ReceiptsForm } from "../domain/receiptList.ts"
 import type { Assignment } from "../scheduler/Scheduler.ts"
 import type { RequestError } from "../wire/WireError.ts"
@@ -21,9 +21,11 @@ export interface PartSink {
   /** A block's part is here; its bytes are the sink's to give back. */
   readonly arrived: (kind: PartKind, block: HashedHeader, item: Uint8Array) => Effect.Effect<void>
   /** Blocks whose part did not come. One call is one failure, be it of no block. */
-  readonly failed: (blocks: ReadonlyArray<HashedHeader>, error: FetchError) => Effect.Effect<void>
-  /** Told of a fiber that listens for a late answer. */
-  readonly listening: (fiber: Fiber.Fiber<void>) => void
+  readonly failed: (
+    kind: PartKind,
+    blocks: ReadonlyArray<HashedHeader>,
+    error: FetchError,
+  ) => Effect.Effect<void>
 }
 
 /** A request of a batch: the blocks, and where their parts go. */
@@ -88,7 +90,7 @@ export const makePartFetch = Effect.fnUntraced(function* (lanes: PeerLanes, meth
     if (matches._tag === "Left" || foreign !== undefined) {
       gate.release(answer.bytes)
       const error = matches._tag === "Left" ? matches.left : method.foreign(job, whole[foreign!]!)
-      return yield* sink.failed(blocks, error)
+      return yield* sink.failed(method.kind, blocks, error)
     }
     const dealt = dealAnswer(blocks, matches.right, whole.length)
     const cutBlock = cut === undefined ? undefined : dealt.beyond[0]
@@ -109,17 +111,19 @@ export const makePartFetch = Effect.fnUntraced(function* (lanes: PeerLanes, meth
       const fromBlock = firstEmpty.header.number
       const asked = dealt.empty.length
       yield* sink.failed(
+        method.kind,
         dealt.empty,
         new EmptyAnswer({ peerId, what: method.kind, fromBlock, asked }),
       )
     }
     if (dealt.skipped.length > 0) {
       const blockNumbers = dealt.skipped.map((block) => block.header.number)
-      yield* sink.failed(dealt.skipped, new Skipped({ peerId, blockNumbers }))
+      yield* sink.failed(method.kind, dealt.skipped, new Skipped({ peerId, blockNumbers }))
     }
     if (answer.items.length < blocks.length) {
       const got = answer.items.length
-      yield* sink.failed(after, new Truncated({ peerId, asked: blocks.length, got }))
+      const truncated = new Truncated({ peerId, asked: blocks.length, got })
+      yield* sink.failed(method.kind, after, truncated)
     }
     if (cutBlock !== undefined && cut !== undefined && method.finish !== undefined) {
       yield* method.finish(job, cutBlock, cut)
@@ -136,11 +140,10 @@ export const makePartFetch = Effect.fnUntraced(function* (lanes: PeerLanes, meth
         late: (answer) => settle(job, answer),
         // The deadline was booked when it passed; only what breaks the protocol is told beside it.
         lateFailed: (error) =>
-          error._tag === "Malformed" ? job.sink.failed([], error) : Effect.void,
-        listening: job.sink.listening,
+          error._tag === "Malformed" ? job.sink.failed(method.kind, [], error) : Effect.void,
       }),
     )
-    if (answer._tag === "Left") return yield* job.sink.failed(job.blocks, answer.left)
+    if (answer._tag === "Left") return yield* job.sink.failed(method.kind, job.blocks, answer.left)
     yield* settle(job, answer.right)
   })
 })

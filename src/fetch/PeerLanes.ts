@@ -35,8 +35,6 @@ export interface Question<A extends Answer> {
   readonly late?: (answer: A) => Effect.Effect<void>
   /** Told why no late answer came: a lie is one, however late. */
   readonly lateFailed?: (error: RequestError) => Effect.Effect<void>
-  /** Told of the fiber that listens for a late answer; it ends, with or without one. */
-  readonly listening?: (fiber: Fiber.Fiber<void>) => void
 }
 
 interface Lane {
@@ -111,7 +109,7 @@ export const makePeerLanes = Effect.fnUntraced(function* (scope: Scope.Scope) {
         Effect.flatMap(late),
         Effect.catchAll((error) => question.lateFailed?.(error) ?? Effect.void),
       )
-      question.listening?.(yield* Effect.forkIn(listening, scope))
+      yield* Effect.forkIn(listening, scope)
       const { peer, kind: what } = question
       return yield* new Timeout({ peerId: peer.peerId, what, afterMs: timeoutMs })
     })

@@ -84,7 +84,7 @@ export const makeReceiptsMethod = Effect.fnUntraced(function* (lanes: PeerLanes)
     const whole = yield* Effect.either(rest(job, block, start, held))
     if (whole._tag === "Left") {
       gate.release(held.bytes)
-      return yield* job.sink.failed([block], whole.left)
+      return yield* job.sink.failed("receipts", [block], whole.left)
     }
     gate.release(held.bytes - whole.right.length)
     yield* job.sink.arrived("receipts", block, whole.right)

@@ -12,6 +12,11 @@ export type FailureTag = FetchError["_tag"]
 export interface Verdict {
   /** Whether the blocks had an attempt at this peer; otherwise they just go back. */
   readonly attempt: boolean
+  /**
+   * Whether the peer had its chance at the blocks in this round without it being an attempt: others
+   * are asked first.
+   */
+  readonly tried: boolean
   /** Whether the peer is known not to hold these blocks, and is not asked for them again. */
   readonly lacks: boolean
   readonly peer: PeerConsequence
@@ -23,26 +28,40 @@ export interface Verdict {
 export const verdict = (tag: FailureTag): Verdict => {
   switch (tag) {
     case "Timeout":
-      return { attempt: true, lacks: false, peer: "strike", counter: "timeout" }
+      return { attempt: true, tried: false, lacks: false, peer: "strike", counter: "timeout" }
     case "Disconnected":
       // Peers rotate: a session that ends is routine, and the block saw no answer.
-      return { attempt: false, lacks: false, peer: "none", counter: "disconnected" }
+      return { attempt: false, tried: false, lacks: false, peer: "none", counter: "disconnected" }
     case "Malformed":
-      return { attempt: true, lacks: false, peer: "ban", counter: "malformed" }
+      return { attempt: true, tried: false, lacks: false, peer: "ban", counter: "malformed" }
     case "MissingHeaders":
-      return { attempt: true, lacks: true, peer: "cool_down", counter: "missing_headers" }
+      return {
+        attempt: true,
+        tried: false,
+        lacks: true,
+        peer: "cool_down",
+        counter: "missing_headers",
+      }
     case "WrongHeader":
-      return { attempt: true, lacks: false, peer: "ban", counter: "wrong_header" }
+      return { attempt: true, tried: false, lacks: false, peer: "ban", counter: "wrong_header" }
     case "Truncated":
-      return { attempt: false, lacks: false, peer: "none", counter: "truncated" }
+      return { attempt: false, tried: false, lacks: false, peer: "none", counter: "truncated" }
     case "Skipped":
-      return { attempt: false, lacks: true, peer: "none", counter: "skipped" }
+      return { attempt: false, tried: false, lacks: true, peer: "none", counter: "skipped" }
     case "EmptyAnswer":
       // No malice, so no strike; but who has nothing shall not be asked at full speed.
-      return { attempt: true, lacks: true, peer: "cool_down", counter: "empty_answer" }
+      return {
+        attempt: true,
+        tried: false,
+        lacks: true,
+        peer: "cool_down",
+        counter: "empty_answer",
+      }
+    case "PartlyServed":
+      return { attempt: false, tried: true, lacks: false, peer: "none", counter: "partly_served" }
     case "WrongBody":
-      return { attempt: true, lacks: false, peer: "ban", counter: "wrong_body" }
+      return { attempt: true, tried: false, lacks: false, peer: "ban", counter: "wrong_body" }
     case "WrongReceipts":
-      return { attempt: true, lacks: false, peer: "ban", counter: "wrong_receipts" }
+      return { attempt: true, tried: false, lacks: false, peer: "ban", counter: "wrong_receipts" }
   }
 }

@@ -7,7 +7,7 @@
  * What to measure and when is decided by the pure `upkeep.ts`. A failed measurement is struck like
  * any other failure, up to the ban. What a session shows of a node goes to the {@link PeerCache}.
  */
-import { Clock, Context, Duration, Effect, Layer, Option, Queue } from "effect"
+import { Clock, Context, Duration, Effect, Fiber, Layer, Queue } from "effect"
 import { Blame } from "../fetch/Blame.ts"
 import type { MissingHeaders, WrongHeader } from "../fetch/FetchError.ts"
 import { Stats } from "../observe/Stats.ts"
@@ -49,6 +49,11 @@ const MOST_MISSES = 16
 
 type MeasureError = RequestError | WrongHeader | MissingHeaders
 
+/** What came of a measurement. */
+type Measured<A> =
+  | { readonly _tag: "Found"; readonly value: A }
+  | { readonly _tag: "Failed"; readonly over: boolean }
+
 /** See {@link PeerKeeperShape}. */
 export class PeerKeeper extends Context.Tag("annals/PeerKeeper")<PeerKeeper, PeerKeeperShape>() {
   static readonly layer: Layer.Layer<
@@ -70,69 +75,78 @@ const makeKeeper = Effect.gen(function* () {
   const ourHead = yield* OurHead
   const places = yield* Effect.makeSemaphore(MEASURED_AT_ONCE)
 
-  /** Measures once; none after a failure, which is struck. */
+  /**
+   * Measures once. A failure is struck, and waited out; none then, and whether the session is over.
+   * Never to be interrupted for the end of the session: what breaks the protocol ends it too, and is
+   * to be struck all the same.
+   */
   const attempt = <A>(
     session: Session,
     measuring: Effect.Effect<A, MeasureError>,
-  ): Effect.Effect<Option.Option<A>> =>
+  ): Effect.Effect<Measured<A>> =>
     places
       .withPermits(1)(measuring)
       .pipe(
-        Effect.asSome,
+        Effect.map((value): Measured<A> => ({ _tag: "Found", value })),
         Effect.catchAll((error) =>
           Effect.gen(function* () {
             const standing = yield* blame.punish(session.peerId, blame.count(error).peer)
             if (standing.banned) yield* session.disconnect("useless_peer")
-            const untilMs = standing.usableFromMs
-            yield* Effect.race(session.closed, sleepUntil(untilMs))
-            return Option.none<A>()
+            const over = yield* Effect.raceFirst(
+              Effect.as(session.closed, true),
+              Effect.as(sleepUntil(standing.usableFromMs), false),
+            )
+            return { _tag: "Failed" as const, over }
           }),
         ),
       )
 
-  const headOf = (session: Session, hint?: number): Effect.Effect<Option.Option<HeaderInHand>> =>
+  const headOf = (session: Session, hint?: number): Effect.Effect<Measured<HeaderInHand>> =>
     attempt(session, measureHead(timed(session, cache), requestTimeoutMs, hint)).pipe(
-      Effect.tap((found) =>
-        Option.isSome(found)
+      Effect.tap((measured) =>
+        measured._tag === "Found"
           ? Effect.zipRight(
-              cache.note(session.peerId, { head: found.value.header.number }),
-              ourHead.offer(session.peerId, found.value),
+              cache.note(session.peerId, { head: measured.value.header.number }),
+              ourHead.offer(session.peerId, measured.value),
             )
           : Effect.void,
       ),
     )
 
-  /** Asks until the head is measured; none when the session is over before that. */
-  const firstHead = (session: Session): Effect.Effect<Option.Option<HeaderInHand>> =>
-    headOf(session).pipe(
-      Effect.repeat({ until: Option.isSome }),
-      Effect.raceFirst(Effect.as(session.closed, Option.none<HeaderInHand>())),
-    )
+  /** Asks until the head is measured; undefined when the session is over before that. */
+  const firstHead = Effect.fnUntraced(function* (session: Session) {
+    for (;;) {
+      const measured = yield* headOf(session)
+      if (measured._tag === "Found") return measured.value.header.number
+      if (measured.over) return undefined
+    }
+  })
 
-  /** Carries a measurement out; gives what it makes of the account. */
+  /** Carries a measurement out; gives what it makes of the account, undefined when all is over. */
   const measure = Effect.fnUntraced(function* (
     session: Session,
     head: number,
     measurement: Measurement,
   ) {
-    if (measurement._tag === "Head") {
-      const found = yield* headOf(session, measurement.hint)
-      const nowMs = yield* Clock.currentTimeMillis
-      return (upkeep: Upkeep): Upkeep =>
-        Option.isNone(found)
-          ? afterFailedMeasurement(upkeep, measurement, nowMs)
-          : afterHead(upkeep, found.value.header.number, announcedBy(session), nowMs)
-    }
-    const question = { ...measurement, head }
-    const found = yield* attempt(session, measureFloor(session, question, requestTimeoutMs))
+    const measured =
+      measurement._tag === "Head"
+        ? yield* Effect.map(
+            headOf(session, measurement.hint),
+            mapped(({ header }) => header.number),
+          )
+        : yield* attempt(session, measureFloor(session, { ...measurement, head }, requestTimeoutMs))
+    if (measured._tag === "Failed" && measured.over) return undefined
     const nowMs = yield* Clock.currentTimeMillis
-    return (upkeep: Upkeep): Upkeep =>
-      Option.isNone(found)
-        ? afterFailedMeasurement(upkeep, measurement, nowMs)
-        : afterFloor(upkeep, measurement.kind, found.value, nowMs)
+    return (upkeep: Upkeep): Upkeep => {
+      if (measured._tag === "Failed") return afterFailedMeasurement(upkeep, measurement, nowMs)
+      const { value } = measured
+      return measurement._tag === "Head"
+        ? afterHead(upkeep, value ?? 0, announcedBy(session), nowMs)
+        : afterFloor(upkeep, measurement.kind, value, nowMs)
+    }
   })
 
-  /** Measures again whenever it is time to, or something was missed; until it is interrupted. */
+  /** Measures again whenever it is time to, or something was missed, until the session is over. */
   const upkeepOf = Effect.fnUntraced(function* (
     session: Session,
     misses: Queue.Dequeue<Miss>,
@@ -153,15 +167,22 @@ const makeKeeper = Effect.gen(function* () {
       yield* change((known) => afterMiss(known, miss, nowMs))
       yield* Queue.offer(wakes, undefined)
     })
-    const measuring = Effect.gen(function* () {
+    yield* Effect.fork(Effect.forever(noting))
+    const idle = Effect.raceFirst(
+      Effect.as(session.closed, true),
+      Effect.as(Effect.timeoutOption(Queue.take(wakes), Duration.millis(LOOK_EVERY_MS)), false),
+    )
+    for (;;) {
       const nowMs = yield* Clock.currentTimeMillis
       const measurement = nextMeasurement(upkeep, announcedBy(session), nowMs)
-      if (measurement !== undefined) {
-        return yield* change(yield* measure(session, upkeep.head, measurement))
+      if (measurement === undefined) {
+        if (yield* idle) return
+        continue
       }
-      yield* Effect.timeoutOption(Queue.take(wakes), Duration.millis(LOOK_EVERY_MS))
-    })
-    return yield* Effect.raceFirst(Effect.forever(noting), Effect.forever(measuring))
+      const learned = yield* measure(session, upkeep.head, measurement)
+      if (learned === undefined) return
+      yield* change(learned)
+    }
   })
 
   const inPool = Effect.fnUntraced(function* (session: Session, head: number) {
@@ -175,27 +196,33 @@ const makeKeeper = Effect.gen(function* () {
         misses.unsafeOffer({ kind, block })
       },
     }
-    yield* Effect.acquireUseRelease(
+    const upkeeping = yield* Effect.acquireUseRelease(
       pool.join(entry),
       (joined) =>
         joined
-          ? Effect.raceFirst(session.closed, upkeepOf(session, misses, upkeep))
-          : session.disconnect("already_connected"),
+          ? Effect.zipLeft(Effect.fork(upkeepOf(session, misses, upkeep)), session.closed)
+          : Effect.as(session.disconnect("already_connected"), Fiber.void),
       (joined) => (joined ? pool.leave(session.peerId) : Effect.void),
     )
+    yield* Fiber.join(upkeeping)
   })
 
   return {
     keep: Effect.fnUntraced(function* (session: Session) {
       stats.sessionOpened(session.peerId, session.client, session.ethVersion, session.inbound)
       const head = yield* firstHead(session)
-      if (Option.isSome(head)) yield* inPool(session, head.value.header.number)
+      if (head !== undefined) yield* inPool(session, head)
       const closed = yield* session.closed
       stats.network.sessionClosed(closed.by, closed.reason)
       return describeClosed(closed)
     }),
   }
 })
+
+const mapped =
+  <A, B>(change: (value: A) => B) =>
+  (measured: Measured<A>): Measured<B> =>
+    measured._tag === "Found" ? { _tag: "Found", value: change(measured.value) } : measured
 
 const announcedBy = (session: Session): Announced | undefined => {
   const range = session.announcedRange()

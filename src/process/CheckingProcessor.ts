@@ -5,11 +5,11 @@
  * Blocks are packed into one buffer, some at a time, which travels to a checking thread and back,
  * and on to the store, without being copied again.
  *
- * A block that fails goes back to the scheduler; the peer that sent it is banned, and what else of
- * it was not checked yet is not looked at.
+ * A block that fails goes back to the scheduler; the peer that sent the part that failed is banned,
+ * and no other block with a part that it sent until then is looked at.
  */
 import { Clock, Duration, Effect, Layer, Mailbox, Schedule, Sink, Stream } from "effect"
-import type { FetchedBlock } from "../domain/fetchedBlock.ts"
+import type { BlockSenders, FetchedBlock } from "../domain/fetchedBlock.ts"
 import { ByteGate } from "../fetch/ByteGate.ts"
 import { type FetchError, WrongBody, WrongHeader, WrongReceipts } from "../fetch/FetchError.ts"
 import { endOrFail } from "../fetch/EndOrFail.ts"
@@ -81,13 +81,19 @@ const makeCheck = Effect.fnUntraced(function* (
   /** The newest batch of which a block was seen. */
   let newestBatch = 0
 
-  /** Gives a block up whose sender has lied about another: it is not worth the look. */
+  /** The sender of some part of the block that has lied about another since, if there is one. */
+  const liarOf = ({ header, body, receipts }: BlockSenders): string | undefined =>
+    [header, body, receipts].find(({ peerId, batchId }) => batchId <= (liars.get(peerId) ?? -1))
+      ?.peerId
+
+  /** Gives a block up with a part of who has lied about another: it is not worth the look. */
   const believed = Effect.fnUntraced(function* (blocks: ReadonlyArray<FetchedBlock>) {
     const kept: Array<FetchedBlock> = []
     for (const block of blocks) {
-      if (block.batchId <= (liars.get(block.peerId) ?? -1)) {
+      const liar = liarOf(block.senders)
+      if (liar !== undefined) {
         gate.release(block.heldBytes)
-        yield* scheduler.withdrawn(block.blockNumber, block.peerId)
+        yield* scheduler.withdrawn(block.blockNumber, liar)
       } else kept.push(block)
     }
     return kept
@@ -95,9 +101,10 @@ const makeCheck = Effect.fnUntraced(function* (
 
   const refuse = (block: FetchedBlock, failure: CheckFailure): Effect.Effect<void> => {
     stats.refuted += 1
-    liars.set(block.peerId, Math.max(newestBatch, liars.get(block.peerId) ?? -1))
+    const { peerId } = block.senders[failure.part]
+    liars.set(peerId, Math.max(newestBatch, liars.get(peerId) ?? -1))
     gate.release(block.heldBytes)
-    return scheduler.rejected(block.blockNumber, errorOf(block, failure))
+    return scheduler.rejected(block.blockNumber, errorOf(peerId, failure))
   }
 
   return Effect.fnUntraced(function* (group: ReadonlyArray<FetchedBlock>) {
@@ -122,9 +129,9 @@ const makeCheck = Effect.fnUntraced(function* (
       if (result._tag === "Failed") yield* refuse(block, result)
       else {
         stats.checked += 1
-        const { blockNumber, peerId, heldBytes } = block
+        const { blockNumber, senders, heldBytes } = block
         payloads.push(checked[index]!)
-        passed.push({ blockNumber, peerId, heldBytes, receiptCount: result.transactionCount })
+        passed.push({ blockNumber, senders, heldBytes, receiptCount: result.transactionCount })
       }
     }
     if (passed.length > 0) {
@@ -144,7 +151,7 @@ const unchecked = (block: FetchedBlock): UncheckedBlock => ({
 })
 
 /** A failed check as the error that the verdict knows, with who sent the part in question. */
-const errorOf = ({ peerId }: FetchedBlock, failure: CheckFailure): FetchError => {
+const errorOf = (peerId: string, failure: CheckFailure): FetchError => {
   const { blockNumber, part, what, expected, actual } = failure
   if (what === "encoding") {
     return new Malformed({ peerId, what: part === "body" ? "bodies" : "receipts", reason: actual })

@@ -6,7 +6,7 @@
  * queue. A block that cannot be read goes back to the scheduler, and its sender is blamed.
  */
 import { Context, Effect, Layer, Mailbox, Stream } from "effect"
-import type { FetchedBlock } from "../domain/fetchedBlock.ts"
+import type { BlockSenders, FetchedBlock } from "../domain/fetchedBlock.ts"
 import { countReceipts } from "../domain/receiptList.ts"
 import { ByteGate } from "../fetch/ByteGate.ts"
 import { endOrFail } from "../fetch/EndOrFail.ts"
@@ -20,7 +20,7 @@ import { Malformed } from "../wire/WireError.ts"
 export interface ProcessedBlock {
   readonly blockNumber: number
   readonly receiptCount: number
-  readonly peerId: string
+  readonly senders: BlockSenders
   /** What it still holds of the budget of bytes. */
   readonly heldBytes: number
 }
@@ -81,15 +81,15 @@ export class Processor extends Context.Tag("annals/Processor")<Processor, Proces
 }
 
 const processed = (
-  { blockNumber, peerId }: FetchedBlock,
+  { blockNumber, senders }: FetchedBlock,
   receiptCount: number,
-): ProcessedBlock => ({ blockNumber, peerId, receiptCount, heldBytes: 0 })
+): ProcessedBlock => ({ blockNumber, senders, receiptCount, heldBytes: 0 })
 
 const countOf = (block: FetchedBlock): number | Malformed => {
   try {
     return countReceipts(block.receipts)
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
-    return new Malformed({ peerId: block.peerId, what: "receipts", reason })
+    return new Malformed({ peerId: block.senders.receipts.peerId, what: "receipts", reason })
   }
 }

@@ -7,15 +7,17 @@
  * synchronous, so no queue stands between a report and its effect.
  *
  * Errors come with their tag; `verdict.ts` says what follows, {@link Blame} books it, and the core
- * is told no more than "attempt" and "lacks".
+ * is told no more than "attempt", "tried" and "lacks".
  */
 import { Clock, Context, Deferred, Duration, Effect, Exit, Layer, Mailbox, Stream } from "effect"
 import { BlockRanges } from "../domain/blockRanges.ts"
+import { type BlockSenders, peersOf } from "../domain/fetchedBlock.ts"
 import { Blame } from "../fetch/Blame.ts"
 import { FetchPlan } from "../fetch/FetchPlan.ts"
 import type { FetchError } from "../fetch/FetchError.ts"
+import { verdict } from "../fetch/verdict.ts"
 import { Stats } from "../observe/Stats.ts"
-import { assignable, type Peer } from "../peers/Peer.ts"
+import type { Peer } from "../peers/Peer.ts"
 import { type PeerEvent, PeerPool } from "../peers/PeerPool.ts"
 import { Reputation } from "../peers/Reputation.ts"
 import { type PeerConsequence, type Standing, harsher } from "../peers/standing.ts"
@@ -28,6 +30,7 @@ import {
   type SchedulerEvent,
   type SchedulerState,
 } from "./model.ts"
+import { type RangeChange, Reach } from "./reach.ts"
 import { WorkList } from "./WorkList.ts"
 
 /** A batch for one slot of a peer: consecutive blocks, both ends inclusive. */
@@ -43,8 +46,8 @@ export interface Assignment {
 /** A block that the last stage is through with. */
 export interface DoneBlock {
   readonly blockNumber: number
-  /** Who sent it. */
-  readonly peerId: string
+  /** Who sent its parts. */
+  readonly senders: BlockSenders
   readonly receiptCount: number
 }
 
@@ -70,6 +73,12 @@ export interface SchedulerShape {
     batchId: number,
     blockNumbers: ReadonlyArray<number>,
     error: FetchError,
+  ) => Effect.Effect<void>
+  /** Blocks of a batch go back for a failure that was told already, or unasked for, for none. */
+  readonly returned: (
+    batchId: number,
+    blockNumbers: ReadonlyArray<number>,
+    error: FetchError | undefined,
   ) => Effect.Effect<void>
   /** The slot is free; blocks of the batch that were not spoken of go back. */
   readonly batchEnded: (batchId: number) => Effect.Effect<void>
@@ -182,26 +191,46 @@ const makeScheduler = Effect.gen(function* () {
     return commands
   }
 
+  const giveBack = (
+    batchId: number,
+    blocks: ReadonlyArray<number>,
+    error: FetchError | undefined,
+  ): void => {
+    const follows = error === undefined ? undefined : verdict(error._tag)
+    const { attempt = false, tried = false, lacks = false } = follows ?? {}
+    for (const block of blocks) {
+      if (follows?.peer === "ban") refuted = refuted.add(block, block)
+      dispatch({ _tag: "BlockFailed", batchId, block, attempt, tried, lacks })
+    }
+  }
+
   const pause = (peerId: string, standing: Standing): void => {
     const { usableFromMs: untilMs, banned } = standing
     dispatch({ _tag: "PeerPaused", peerId, untilMs, banned })
+  }
+
+  const reach = new Reach(kinds)
+  const tell = (changes: ReadonlyArray<RangeChange>): void => {
+    for (const change of changes) dispatch({ _tag: "PeerRangeChanged", ...change })
   }
 
   const onPeerEvent = Effect.fnUntraced(function* (event: PeerEvent) {
     if (event._tag === "Left") {
       dispatch({ _tag: "PeerLeft", peerId: event.peerId })
       peers.delete(event.peerId)
+      tell(reach.delete(event.peerId))
     } else if (event._tag === "ServesChanged") {
-      const range = assignable(event.serves, kinds)
-      dispatch({ _tag: "PeerRangeChanged", peerId: event.peerId, range })
+      tell(reach.set(event.peerId, event.serves))
     } else {
       const { peer } = event
-      const range = assignable(event.serves, kinds)
-      const standing = yield* reputation.standing(peer.peerId)
-      peers.set(peer.peerId, peer)
+      const { peerId } = peer
+      const standing = yield* reputation.standing(peerId)
+      peers.set(peerId, peer)
+      tell(reach.set(peerId, event.serves))
       const slots = settings.slotsPerPeer
+      const range = reach.of(peerId)
       const { usableFromMs, banned } = standing
-      dispatch({ _tag: "PeerJoined", peerId: peer.peerId, slots, range, usableFromMs, banned })
+      dispatch({ _tag: "PeerJoined", peerId, slots, range, usableFromMs, banned })
     }
   })
 
@@ -244,7 +273,7 @@ const makeScheduler = Effect.gen(function* () {
       blocks: ReadonlyArray<number>,
       error: FetchError,
     ) {
-      const { attempt, lacks, peer } = blame.count(error)
+      const { peer } = blame.count(error)
       const batch = batches.get(batchId)
       // Before the blocks go back: otherwise another slot of the same peer is given them at once.
       // A batch that fails in several ways is one failure, the harshest.
@@ -256,11 +285,10 @@ const makeScheduler = Effect.gen(function* () {
       if (batch === undefined && peer === "ban") {
         pause(error.peerId, yield* blame.punish(error.peerId, peer))
       }
-      for (const block of blocks) {
-        if (peer === "ban") refuted = refuted.add(block, block)
-        dispatch({ _tag: "BlockFailed", batchId, block, attempt, lacks })
-      }
+      giveBack(batchId, blocks, error)
     }),
+    returned: (batchId: number, blocks: ReadonlyArray<number>, error: FetchError | undefined) =>
+      Effect.sync(() => giveBack(batchId, blocks, error)),
     batchEnded: Effect.fnUntraced(function* (batchId: number) {
       const batch = batches.get(batchId)
       batches.delete(batchId)
@@ -294,11 +322,11 @@ const makeScheduler = Effect.gen(function* () {
       dispatch({ _tag: "WorkAdded", ranges: blocks.ranges() })
       stats.blocksRequested += knownCount(state) - knownBefore
     }),
-    done: ({ blockNumber, peerId, receiptCount }: DoneBlock) =>
+    done: ({ blockNumber, senders, receiptCount }: DoneBlock) =>
       Effect.sync(() => {
         const commands = dispatch({ _tag: "BlockDone", block: blockNumber })
         const completed = commands.some((command) => command._tag === "Completed")
-        if (completed) stats.blockSucceeded(peerId, receiptCount)
+        if (completed) stats.blockSucceeded(peersOf(senders), receiptCount)
         refuted = refuted.remove(blockNumber, blockNumber)
       }),
     progress: Effect.sync(() => ({

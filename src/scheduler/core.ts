@@ -30,7 +30,7 @@
  * - S4  A peer has at most as many open batches as slots.
  * - S5  A peer that is paused or banned is given nothing, also after it left and came back.
  * - S6  A requeue with an attempt adds one attempt to the block and one try to the peer; a
- *       requeue without adds no attempt.
+ *       requeue without adds no attempt, and a try only when it says so.
  * - S7  A block is offered to a peer again only when every other connected peer that is not
  *       banned and could serve it has tried it in this round or lacks it.
  * - S8  A peer that leaves gives its blocks back at once; an answer to a batch that no longer
@@ -214,11 +214,12 @@ const reject = (draft: Draft, block: number, peerId: string): void => {
   requeue(draft, block, true)
 }
 
-const fail = (draft: Draft, { batchId, block, attempt, lacks }: EventOf<"BlockFailed">): void => {
+const fail = (draft: Draft, event: EventOf<"BlockFailed">): void => {
+  const { batchId, block, attempt, tried, lacks } = event
   const batch = takeFromBatch(draft, batchId, block)
   if (batch === undefined) return
   loseFromBatches(draft, block)
-  if (attempt) markTried(draft, batch.peerId, block)
+  if (attempt || tried) markTried(draft, batch.peerId, block)
   if (lacks) {
     draft.marked = draft.marked.add(block, block)
     markLacks(draft, batch.peerId, BlockRanges.of(block, block))

@@ -79,6 +79,8 @@ export type SchedulerEvent = { readonly nowMs: number } & (
       readonly block: number
       /** Whether it counts as an attempt of the block at this peer. */
       readonly attempt: boolean
+      /** Whether the peer had its chance in this round all the same: others have it first. */
+      readonly tried: boolean
       /** Whether the peer is now known not to have it. */
       readonly lacks: boolean
     }

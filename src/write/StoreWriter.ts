@@ -9,7 +9,7 @@
 import { Effect, Layer, Stream } from "effect"
 import { toHex0x } from "../domain/hex.ts"
 import { ByteGate } from "../fetch/ByteGate.ts"
-import { WrongHeader } from "../fetch/FetchError.ts"
+import { type FetchError, WrongBody, WrongHeader } from "../fetch/FetchError.ts"
 import { IngestStats } from "../observe/IngestStats.ts"
 import { type ProcessedBatch, type ProcessedBlock, Processor } from "../process/Processor.ts"
 import { Scheduler } from "../scheduler/Scheduler.ts"
@@ -66,8 +66,8 @@ const makeWrite = Effect.gen(function* () {
 
   const refuse = (block: ProcessedBlock, refusal: Refusal): Effect.Effect<void> =>
     refusal.proven
-      ? scheduler.rejected(block.blockNumber, refusedHeader(block, refusal))
-      : scheduler.withdrawn(block.blockNumber, block.peerId)
+      ? scheduler.rejected(block.blockNumber, errorOf(block, refusal))
+      : scheduler.withdrawn(block.blockNumber, block.senders.header.peerId)
 
   // One at a time: what a later write removed must not be told before an earlier write is done.
   const turns = yield* Effect.makeSemaphore(1)
@@ -80,7 +80,7 @@ const makeWrite = Effect.gen(function* () {
       const refusal = refused.get(block.blockNumber)
       if (refusal !== undefined) yield* refuse(block, refusal)
       else {
-        senders.add(block.blockNumber, block.peerId)
+        senders.add(block.blockNumber, block.senders.header.peerId)
         yield* scheduler.done(block)
       }
     }
@@ -105,10 +105,25 @@ const makeWrite = Effect.gen(function* () {
     })
 })
 
-const refusedHeader = (block: ProcessedBlock, refusal: Refusal): WrongHeader =>
+/**
+ * A refusal as the error that the verdict knows. Which chain a block is of is its header's matter;
+ * what cannot be read once header and receipts have their form is the body.
+ */
+const errorOf = ({ blockNumber, senders }: ProcessedBlock, refusal: Refusal): FetchError =>
+  refusal.reason === "unreadable"
+    ? new WrongBody({
+        peerId: senders.body.peerId,
+        blockNumber,
+        what: "encoding",
+        expected: "a body that can be read",
+        actual: "another",
+      })
+    : refusedHeader(senders.header.peerId, blockNumber, refusal)
+
+const refusedHeader = (peerId: string, blockNumber: number, refusal: Refusal): WrongHeader =>
   new WrongHeader({
-    peerId: block.peerId,
-    blockNumber: block.blockNumber,
+    peerId,
+    blockNumber,
     what: refusal.reason === "trusted_hash" ? "hash" : "parent_hash",
     expected: refusal.expected === undefined ? refusal.reason : toHex0x(refusal.expected),
     actual: refusal.actual === undefined ? "" : toHex0x(refusal.actual),

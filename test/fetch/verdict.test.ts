@@ -10,6 +10,7 @@ const tags: ReadonlyArray<FailureTag> = [
   "Truncated",
   "Skipped",
   "EmptyAnswer",
+  "PartlyServed",
   "WrongReceipts",
   "WrongBody",
 ]
@@ -34,6 +35,20 @@ describe("verdict", () => {
       assert.strictEqual(verdict(tag).peer, "none")
       assert.isFalse(verdict(tag).attempt)
     }
+  })
+
+  it("takes a part of a block as a chance that the peer had, and as nothing else", () => {
+    assert.deepStrictEqual(verdict("PartlyServed"), {
+      attempt: false,
+      tried: true,
+      lacks: false,
+      peer: "none",
+      counter: "partly_served",
+    })
+    assert.deepStrictEqual(
+      tags.filter((tag) => verdict(tag).tried),
+      ["PartlyServed"],
+    )
   })
 
   it("counts an empty answer as an attempt without a strike, and remembers the lack", () => {

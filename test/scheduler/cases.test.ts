@@ -59,6 +59,7 @@ const failure = (batchId: number, block: number): TimelessEvent => ({
   batchId,
   block,
   attempt: true,
+  tried: false,
   lacks: false,
 })
 
@@ -103,6 +104,27 @@ describe("the scheduler's core, case by case", () => {
       _tag: "Finished",
       failed: BlockRanges.empty,
     })
+  })
+
+  it("offers what a peer had its chance at to others first, and escalates nothing for it", () => {
+    const run = new Run(BlockRanges.of(0, 0))
+    run.join("a")
+    run.join("b")
+    const chance = (batchId: number): ReadonlyArray<string> =>
+      assignments(
+        run.send(
+          { _tag: "BlockFailed", batchId, block: 0, attempt: false, tried: true, lacks: false },
+          { _tag: "BatchEnded", batchId },
+        ),
+      )
+    assert.deepStrictEqual(assignments(run.told), ["a 0-0"])
+    assert.deepStrictEqual(chance(1), ["b 0-0"])
+    // Both had their chance: a new round, for as long as the core waits.
+    assert.deepStrictEqual(chance(2), ["a 0-0"])
+    assert.strictEqual(run.state.hopelessSinceMs, 0)
+    for (let batchId = 3; batchId < 9; batchId++) assert.lengthOf(chance(batchId), 1)
+    assert.strictEqual(run.state.attempted[0].count, 0)
+    assert.strictEqual(run.state.escalated.count, 0)
   })
 
   it("takes a late answer for a block that waits, and drops it when somebody else has it", () => {

@@ -265,7 +265,10 @@ export class World {
       const blocks = [...owned]
       for (const block of blocks) {
         if (succeeds(peerId)) this.send({ _tag: "BlockDelivered", batchId, block })
-        else this.send({ _tag: "BlockFailed", batchId, block, attempt: true, lacks: false })
+        else {
+          const failed = { attempt: true, tried: false, lacks: false }
+          this.send({ _tag: "BlockFailed", batchId, block, ...failed })
+        }
       }
       this.send({ _tag: "BatchEnded", batchId })
     }
@@ -299,7 +302,8 @@ export class World {
       case "fail": {
         if (block === undefined) return undefined
         const lacks = b % 5 === 0 && batch?.[1].peerId !== this.honest
-        return { _tag: "BlockFailed", batchId, block, attempt: b % 4 !== 0, lacks }
+        const attempt = b % 4 !== 0
+        return { _tag: "BlockFailed", batchId, block, attempt, tried: a % 3 === 0, lacks }
       }
       case "end":
         return batch === undefined ? undefined : { _tag: "BatchEnded", batchId }
@@ -396,7 +400,7 @@ export class World {
         const batch = this.batches.get(event.batchId)
         if (batch === undefined || !batch.owned.delete(event.block)) return
         const peer = this.peers.get(batch.peerId)
-        if (event.attempt) peer?.tried.add(event.block)
+        if (event.attempt || event.tried) peer?.tried.add(event.block)
         if (event.lacks) peer?.lacks.add(event.block)
         this.#goBack(event.block, event.attempt)
         return
