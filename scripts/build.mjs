@@ -16,7 +16,12 @@ const root = fileURLToPath(new URL("..", import.meta.url))
 const outdir = path.join(root, "dist")
 
 /** The program, and what its worker threads start from. */
-const entryPoints = ["src/main.ts", "src/process/checkWorker.ts", "src/write/storeThread.ts"]
+const entryPoints = [
+  "src/main.ts",
+  "src/process/checkWorker.ts",
+  "src/write/storeThread.ts",
+  "src/write/readerThread.ts",
+]
 
 const external = ["@ethereumjs/*", "better-sqlite3", "snappy"]
 

@@ -34,6 +34,8 @@ export interface ChainSpec {
   /** Unix seconds of forks, rising, without those at or before genesis (EIP-6122). */
   readonly forkTimes: ReadonlyArray<number>
   readonly blobSchedule: ReadonlyArray<BlobParameters>
+  /** The total difficulty up to the last block of proof of work, and ever since (EIP-3675). */
+  readonly finalTotalDifficulty?: bigint
   readonly anchors: ReadonlyArray<Anchor>
   /** enode URLs. */
   readonly bootnodes: ReadonlyArray<string>

@@ -53,6 +53,7 @@ export const mainnet: ChainSpec = {
     bpo1: 1_765_290_071,
     bpo2: 1_767_747_671,
   }),
+  finalTotalDifficulty: 58_750_003_716_598_352_816_469n,
   anchors: [
     anchor(15_537_393, "0x55b11b918355b1ef9c5db810302ebad0bf2544255b530cdce90674d5887bb286"),
     anchor(22_431_084, "0x50c8cab760b2948349c590461b166773c45d8f4858cccf5a43025ab2960152e8"),
@@ -84,6 +85,7 @@ export const sepolia: ChainSpec = {
     bpo1: 1_761_017_184,
     bpo2: 1_761_607_008,
   }),
+  finalTotalDifficulty: 17_000_018_015_853_232n,
   anchors: [
     anchor(1_450_409, "0x229f6b18ca1552f1d5146deceb5387333f40dc6275aebee3f2c5c4ece07d02db"),
     anchor(7_836_331, "0xe6571beb68bf24dbd8a6ba354518996920c55a3f8d8fdca423e391b8ad071f22"),
@@ -111,6 +113,7 @@ export const hoodi: ChainSpec = {
     bpo1: 1_762_365_720,
     bpo2: 1_762_955_544,
   }),
+  finalTotalDifficulty: 0n,
   anchors: [anchor(60_412, "0x1562792812ef418eaafc8f1f093d84d9634971e9dd6b0771302eb5b9fd4d2c46")],
   bootnodes: [
     "enode://2112dd3839dd752813d4df7f40936f06829fc54c0e051a93967c26e5f5d27d99d886b57b4ffcc3c475e930ec9e79c56ef1dbb7d86ca5ee83a9d2ccf36e5c240c@134.209.138.84:30303",

@@ -26,6 +26,9 @@ export const peersFlags = {
   "dns-tree": syncFlags["dns-tree"],
   "max-peers": syncFlags["max-peers"],
   "max-concurrent-dials": syncFlags["max-concurrent-dials"],
+  "max-outbound": syncFlags["max-outbound"],
+  port: syncFlags.port,
+  "max-inbound": syncFlags["max-inbound"],
   "timeout-ms": {
     ...syncFlags["timeout-ms"],
     description: "Deadline of one request, in milliseconds.",

@@ -81,6 +81,23 @@ export const syncFlags = {
     description: "Dials under way at once.",
     default: defaults.maxConcurrentDials,
   },
+  "max-outbound": {
+    ...peerCount,
+    description: "Sessions that annals opens at most, whatever --max-peers says.",
+    default: defaults.maxOutbound,
+  },
+  port: {
+    kind: "integer",
+    min: 0,
+    max: 65_535,
+    description:
+      "TCP port to take sessions of other peers on, at all addresses; 0: any free one, which is told on stderr. Default: none, nothing listens.",
+  },
+  "max-inbound": {
+    ...peerCount,
+    description: "Sessions that other peers may have opened with us, where --port is given.",
+    default: defaults.maxInbound,
+  },
   "start-block": { ...blockNumber, description: "First block.", default: 0 },
   "end-block": {
     ...blockNumber,
@@ -196,7 +213,11 @@ interface SharedOptions {
   readonly discovery: DiscoveryOptions
   readonly maxPeers: number
   readonly minPeers: number
+  readonly maxOutbound: number
   readonly maxConcurrentDials: number
+  /** Where to listen, 0 for any free port; undefined: nowhere. */
+  readonly port: number | undefined
+  readonly maxInbound: number
   readonly startBlock: number
   /** Undefined: the measured head less the rollback window. */
   readonly endBlock: number | undefined
@@ -280,8 +301,10 @@ const sharedOptions = (raw: RawSyncOptions): Checked<SharedOptions> => {
   if (!discovery.ok) return discovery
   const minPeers = raw["min-peers"] ?? defaults.minPeers
   const maxPeers = raw["benchmark-max-peers"] ?? raw["max-peers"] ?? defaults.maxPeers
-  if (minPeers > maxPeers) {
-    return refuse(`--min-peers is ${minPeers}, more than the most peers, ${maxPeers}`)
+  const maxOutbound = raw["max-outbound"] ?? defaults.maxOutbound
+  const mostPeers = Math.min(maxPeers, maxOutbound)
+  if (minPeers > mostPeers) {
+    return refuse(`--min-peers is ${minPeers}, more than the most peers, ${mostPeers}`)
   }
   return accept({
     network: raw.network ?? syncFlags.network.default,
@@ -289,7 +312,10 @@ const sharedOptions = (raw: RawSyncOptions): Checked<SharedOptions> => {
     discovery: discovery.value,
     maxPeers,
     minPeers,
+    maxOutbound,
     maxConcurrentDials: raw["max-concurrent-dials"] ?? defaults.maxConcurrentDials,
+    port: raw.port,
+    maxInbound: raw["max-inbound"] ?? defaults.maxInbound,
     ...range.value,
     blocksPerAssignment:
       raw["benchmark-blocks-per-assignment"] ??

@@ -44,7 +44,12 @@ export const startEmbeddedDevnet: Effect.Effect<EmbeddedDevnet, DevnetFailed, Sc
           ],
           // Detached: Ctrl-C reaches the whole process group, and the peers must outlive our stop.
           // The channel tells them when we are gone, however we went.
-          { detached: true, stdio: ["ignore", "pipe", "pipe", "ipc"] },
+          // A port that is set for all commands is that of the program, not of its peers.
+          {
+            detached: true,
+            stdio: ["ignore", "pipe", "pipe", "ipc"],
+            env: { ...process.env, ANNALS_PORT: "" },
+          },
         ),
       ),
       (child) => Effect.sync(() => child.kill("SIGTERM")),

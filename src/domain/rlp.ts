@@ -270,8 +270,12 @@ export const uintBytes = (value: number | bigint): Uint8Array => {
 export const encodeUint = (value: number | bigint): Uint8Array => encodeBytes(uintBytes(value))
 
 /** A list of items that are already encoded. */
-export const encodeList = (items: ReadonlyArray<Uint8Array>): Uint8Array => {
+export const encodeList = (items: ReadonlyArray<Uint8Array>): Uint8Array =>
+  concatBytes([listPrefix(items), ...items])
+
+/** What is written before `items` to make a list of them, where a copy less is worth it. */
+export const listPrefix = (items: ReadonlyArray<Uint8Array>): Uint8Array => {
   let length = 0
   for (const item of items) length += item.length
-  return concatBytes([prefixOf(length, 0xc0), ...items])
+  return prefixOf(length, 0xc0)
 }

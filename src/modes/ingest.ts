@@ -32,10 +32,12 @@ import { layerChecking } from "../process/CheckingProcessor.ts"
 import { CheckPool } from "../process/CheckPool.ts"
 import { Scheduler } from "../scheduler/Scheduler.ts"
 import { WorkList } from "../scheduler/WorkList.ts"
+import { OurHead } from "../serving/OurHead.ts"
 import { Settings } from "../Settings.ts"
 import { Store } from "../write/Store.ts"
 import { commitDefaults, DATABASE_FILE, type OpenOptions } from "../write/storeProtocol.ts"
 import { layerStorePeerCache } from "../write/StorePeerCache.ts"
+import { layerStoreReader } from "../write/StoreReader.ts"
 import { layerStoreWriter } from "../write/StoreWriter.ts"
 import { Writer } from "../write/Writer.ts"
 import { tuneMemory } from "../wire/tuneMemory.ts"
@@ -94,7 +96,13 @@ export const runIngest = (
       return yield* ingest(options, directory).pipe(
         Effect.provide(
           Layer.provideMerge(
-            networkLayer(options, chosen, { privateKey, clientId }, cacheOf(options)),
+            networkLayer(
+              options,
+              chosen,
+              { privateKey, clientId },
+              cacheOf(options),
+              layerStoreReader(directory),
+            ),
             surroundings,
           ),
         ),
@@ -176,6 +184,7 @@ const ingest = Effect.fnUntraced(function* (options: IngestOptions, directory: s
       maxRssMib: usage.maxRssMib(),
       receiptsPerRequest: options.receiptsPerRequest ?? MOST_BLOCKS_PER_REQUEST,
       failedBlocks: [...end.failed.ranges()],
+      limits: yield* Settings,
     },
     { stored: yield* store.status, counters: ingestStats, checks: [...options.verify] },
   )
@@ -190,6 +199,8 @@ const ingest = Effect.fnUntraced(function* (options: IngestOptions, directory: s
 const ingestRange = Effect.fnUntraced(function* (options: IngestOptions) {
   const { startBlock } = options
   const { opened } = yield* Store
+  const ourHead = yield* OurHead
+  yield* ourHead.stored(opened.covered["payloads"] ?? [])
   const stop = yield* Stop
   const terminal = yield* Terminal
   const stored = BlockRanges.fromRanges(opened.covered["payloads"] ?? [])

@@ -13,6 +13,7 @@ import { toHex } from "../domain/hex.ts"
 import { publicKey } from "../domain/secp256k1.ts"
 import { Blame } from "../fetch/Blame.ts"
 import { ByteGate } from "../fetch/ByteGate.ts"
+import { layerNetworkLog } from "../observe/NetworkLog.ts"
 import type { Stats } from "../observe/Stats.ts"
 import { Terminal } from "../observe/Terminal.ts"
 import { CacheSource } from "../peers/CacheSource.ts"
@@ -78,6 +79,8 @@ export const networkSettings = (options: NetworkOptions): Partial<SettingsShape>
   rollbackWindowBlocks: options.rollbackWindow,
   maxPeers: options.maxPeers,
   minPeers: options.minPeers,
+  maxOutbound: options.maxOutbound,
+  maxInbound: options.maxInbound,
   maxConcurrentDials: options.maxConcurrentDials,
 })
 
@@ -112,6 +115,7 @@ export const networkLayer = <R>(
         }),
       ),
     ),
+    Layer.merge(layerNetworkLog),
     Layer.provide(PeerConnector.layerServing(identity)),
     Layer.provideMerge(inboundLayer(options, identity)),
     Layer.provide(Layer.provide(HistoryAnswers.layer, history)),
@@ -212,14 +216,12 @@ const bootnodesOf = (chain: ChainSpec): Effect.Effect<ReadonlyArray<Enode>> =>
     }),
   )
 
-/** How long heads are gathered before they are believed: the first to come may be a straggler. */
-const WARM_UP_MS = 2_000
 const LOOK_EVERY_MS = 200
 
 /**
  * The last block that is history for the peers, where the user names no end: the head that they
- * agree on less the rollback window. Waits a little for more peers, and as long as `giveUpMs` for
- * one whose history reaches `startBlock`.
+ * agree on less the rollback window. Waits as long as `giveUpMs` for one whose history reaches
+ * `startBlock`.
  */
 export const measureEnd = Effect.fnUntraced(function* (
   startBlock: number,
@@ -228,7 +230,6 @@ export const measureEnd = Effect.fnUntraced(function* (
   const pool = yield* PeerPool
   const { giveUpMs } = yield* Settings
   const untilMs = (yield* Clock.currentTimeMillis) + giveUpMs
-  yield* Effect.sleep(Duration.millis(WARM_UP_MS))
   for (;;) {
     const peers = yield* pool.connected
     const end = agreedHead(peers.map(({ serves }) => serves.headers?.to ?? -1)) - rollbackWindow

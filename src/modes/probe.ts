@@ -127,6 +127,7 @@ const probe = Effect.fnUntraced(function* (options: ProbeOptions) {
     maxRssMib: usage.maxRssMib(),
     receiptsPerRequest: options.receiptsPerRequest,
     failedBlocks: [...end.failed.ranges()],
+    limits: yield* Settings,
   })
   yield* terminal.data(JSON.stringify(summary))
   return end.code

@@ -124,14 +124,12 @@ const makeDialer = Effect.gen(function* () {
 
   /** When all places are taken and somebody waits: lets the slowest of the useless go. */
   const rotate = Effect.fnUntraced(function* (nowMs: number) {
-    const seats = [...sitting].map(
-      ([peerId, { sinceMs }]): Seat => ({
-        peerId,
-        sinceMs,
-        named: book.isStatic(peerId),
-        blocks: stats.peers.get(peerId)?.blocks ?? 0,
-      }),
-    )
+    const seats = [...sitting].map(([peerId, { sinceMs }]): Seat => ({
+      peerId,
+      sinceMs,
+      named: book.isStatic(peerId),
+      blocks: stats.peers.get(peerId)?.blocks ?? 0,
+    }))
     const full = (yield* FiberSet.size(lives)) >= places
     if (!full || !book.ready(nowMs)) return rotation.observe(seats, nowMs)
     const seat = sitting.get(rotation.victim(seats, nowMs) ?? "")

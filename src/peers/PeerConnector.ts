@@ -2,13 +2,20 @@
  * Opens a session with a node: over the wire in the program, from memory in a test.
  */
 import { Context, Effect, Layer, type Scope } from "effect"
-import { Chain } from "../chain/Chain.ts"
+import type { Chain } from "../chain/Chain.ts"
 import type { Enode } from "../chain/enode.ts"
-import { genesisHead, localStatus, statusMismatch } from "../chain/status.ts"
 import { fromHex } from "../domain/hex.ts"
-import { ByteGate } from "../fetch/ByteGate.ts"
+import type { ByteGate } from "../fetch/ByteGate.ts"
+import { HistoryAnswers } from "../serving/HistoryAnswers.ts"
+import { HistoryReader } from "../serving/HistoryReader.ts"
+import { OurHead } from "../serving/OurHead.ts"
+import type { OpeningDeadlines } from "../wire/limits.ts"
 import { type Session, openSession } from "../wire/Session.ts"
-import { type SessionOpenError, WrongNetwork } from "../wire/WireError.ts"
+import type { SessionOpenError } from "../wire/WireError.ts"
+import { Inbound } from "./Inbound.ts"
+import { type Identity, makeOurSide } from "./OurSide.ts"
+
+export type { Identity } from "./OurSide.ts"
 
 /** See the module. */
 export interface PeerConnectorShape {
@@ -16,47 +23,44 @@ export interface PeerConnectorShape {
   readonly connect: (enode: Enode) => Effect.Effect<Session, SessionOpenError, Scope.Scope>
 }
 
-/** Who we are in our sessions. */
-export interface Identity {
-  /** secp256k1 key, 32 bytes. */
-  readonly privateKey: Uint8Array
-  /** Our name in hello. */
-  readonly clientId: string
-}
-
 /** See {@link PeerConnectorShape}. */
 export class PeerConnector extends Context.Tag("annals/PeerConnector")<
   PeerConnector,
   PeerConnectorShape
 >() {
-  /** Sessions over TCP, on every version of eth that we speak. */
-  static readonly layer = (
+  /**
+   * Sessions over TCP, on every version of eth that we speak, opened within the deadlines. Peers are
+   * answered, told our head, and told the port where we listen.
+   */
+  static readonly layerServing = (
     identity: Identity,
-  ): Layer.Layer<PeerConnector, never, Chain | ByteGate> =>
+    deadlines: Partial<OpeningDeadlines> = {},
+  ): Layer.Layer<PeerConnector, never, ByteGate | HistoryAnswers | OurHead | Inbound> =>
     Layer.effect(
       PeerConnector,
       Effect.gen(function* () {
-        const chain = yield* Chain
-        const gate = yield* ByteGate
-        // We hold no blocks yet: announcing more than genesis would be asked for and missed.
-        const head = genesisHead(chain)
+        const { port } = yield* Inbound
+        const ourSide = yield* makeOurSide(identity, () => port)
         return {
           connect: (enode) =>
-            openSession(
-              { host: enode.host, port: enode.tcpPort, nodeId: fromHex(enode.nodeId) },
-              {
-                ...identity,
-                listenPort: 0,
-                ethVersions: [68, 69, 70],
-                admitFrame: gate.admitFrame,
-                localStatus: (version) => localStatus(chain, head, version),
-                checkStatus: (status) => {
-                  const mismatch = statusMismatch(chain, head, status)
-                  return mismatch === undefined ? undefined : new WrongNetwork(mismatch)
-                },
-              },
-            ),
+            Effect.suspend(() => {
+              const { options, follow } = ourSide()
+              return openSession(
+                { host: enode.host, port: enode.tcpPort, nodeId: fromHex(enode.nodeId) },
+                { ...options, deadlines },
+              ).pipe(Effect.tap(follow))
+            }),
         }
       }),
+    )
+
+  /** As {@link PeerConnector.layerServing}, of a node that holds nothing and listens nowhere. */
+  static readonly layer = (
+    identity: Identity,
+    deadlines: Partial<OpeningDeadlines> = {},
+  ): Layer.Layer<PeerConnector, never, Chain | ByteGate> =>
+    PeerConnector.layerServing(identity, deadlines).pipe(
+      Layer.provide(HistoryAnswers.layer),
+      Layer.provide(Layer.mergeAll(HistoryReader.layerNone, OurHead.layer, Inbound.layerNone)),
     )
 }

@@ -2,8 +2,8 @@
  * Sessions that peers open with us, over TCP.
  *
  * Invariants: the listening socket and all sessions end with the scope; at most `maxOpening`
- * connections are in a phase of opening, further ones are destroyed at once, so that a flood of
- * silent connections costs little.
+ * connections, and of one address at most `maxOpeningPerAddress`, are in a phase of opening, further
+ * ones are destroyed at once, so that a flood of silent connections costs little.
  */
 import net from "node:net"
 import { Effect, FiberSet, type Scope } from "effect"
@@ -18,6 +18,8 @@ export interface ListenOptions {
   readonly port: number
   /** Connections that may be in a phase of opening at once; 32 by default. */
   readonly maxOpening?: number
+  /** The same of one address; without it there is no such limit. */
+  readonly maxOpeningPerAddress?: number
   /** Asked for every connection; false destroys it without a word. */
   readonly admit?: (remote: RemoteAddress) => boolean
   /** Told of connections that became no session; logged at debug level by default. */
@@ -33,6 +35,13 @@ export interface Listener {
 
 const DEFAULT_MAX_OPENING = 32
 
+/** What a connection gets when it is accepted. */
+export interface Reception {
+  readonly options: SessionOptions
+  /** The session lives until this ends. */
+  readonly onSession: (session: Session) => Effect.Effect<unknown, never, Scope.Scope>
+}
+
 /**
  * Listens, and runs `onSession` for every session that was opened. The session lives until that
  * effect ends: one that has nothing to do but serve returns `session.closed`.
@@ -42,6 +51,13 @@ export const listen = (
   options: SessionOptions,
   onSession: (session: Session) => Effect.Effect<unknown>,
 ): Effect.Effect<Listener, ListenError, Scope.Scope> =>
+  listenEach(where, () => ({ options, onSession }))
+
+/** As {@link listen}, with options and a way to go on for each connection. */
+export const listenEach = (
+  where: ListenOptions,
+  receive: () => Reception,
+): Effect.Effect<Listener, ListenError, Scope.Scope> =>
   Effect.gen(function* () {
     const server = net.createServer({ pauseOnConnect: true })
     // Scopes close backwards: stop listening, end the sessions, then wait for the socket.
@@ -49,29 +65,49 @@ export const listen = (
     const run = yield* FiberSet.makeRuntime<never, void, never>()
     yield* Effect.acquireRelease(start(server, where), () => Effect.sync(() => server.close()))
 
-    let opening = 0
-    const admitted = (transport: NodeTransport): boolean =>
-      opening < (where.maxOpening ?? DEFAULT_MAX_OPENING) &&
-      (where.admit === undefined || where.admit(transport.remote))
+    const opening = new OpeningCounts(where)
     server.on("connection", (socket) => {
       const transport = NodeTransport.accepted(socket)
-      if (!admitted(transport)) return transport.destroy()
-      opening += 1
+      const { remote } = transport
+      if (!opening.admits(remote) || where.admit?.(remote) === false) return transport.destroy()
+      opening.add(remote, 1)
+      const { options, onSession } = receive()
       const accepted = acceptSession(transport, options).pipe(
-        Effect.ensuring(
-          Effect.sync(() => {
-            opening -= 1
-          }),
-        ),
+        Effect.ensuring(Effect.sync(() => opening.add(remote, -1))),
         Effect.flatMap(onSession),
         Effect.asVoid,
-        Effect.catchAll((error) => report(where, transport.remote, error)),
+        Effect.catchAll((error) => report(where, remote, error)),
         Effect.scoped,
       )
       run(accepted)
     })
     return addressOf(server, where)
   })
+
+/** Connections in a phase of opening. */
+class OpeningCounts {
+  readonly #most: number
+  readonly #mostPerAddress: number
+  readonly #byAddress = new Map<string, number>()
+  #count = 0
+
+  constructor({ maxOpening, maxOpeningPerAddress }: ListenOptions) {
+    this.#most = maxOpening ?? DEFAULT_MAX_OPENING
+    this.#mostPerAddress = maxOpeningPerAddress ?? Infinity
+  }
+
+  admits({ host }: RemoteAddress): boolean {
+    const ofAddress = this.#byAddress.get(host) ?? 0
+    return this.#count < this.#most && ofAddress < this.#mostPerAddress
+  }
+
+  add({ host }: RemoteAddress, more: 1 | -1): void {
+    this.#count += more
+    const ofAddress = (this.#byAddress.get(host) ?? 0) + more
+    if (ofAddress > 0) this.#byAddress.set(host, ofAddress)
+    else this.#byAddress.delete(host)
+  }
+}
 
 const start = (
   server: net.Server,

@@ -3,7 +3,8 @@
  *
  * In: eth messages that are requests. Out: answers on the link. Invariants: at most `atOnce`
  * requests are worked on; while that many are, or while the peer does not take what we have sent,
- * one request waits and nothing more is read from the peer.
+ * one request waits and nothing more is read from the peer. What a peer has not taken yet is booked in
+ * the {@link UnsentAnswers}, until it has, or the session ends.
  */
 import { Cause, Effect, type Fiber } from "effect"
 import {
@@ -22,6 +23,11 @@ import type { MessageLink } from "./MessageLink.ts"
 /** Works out the payload of an answer, or null for none. */
 export type RequestHandler = (request: EthRequest) => Effect.Effect<Uint8Array | null>
 
+/** Bytes of answers that are in memory because peers do not take them; shared by sessions. */
+export interface UnsentAnswers {
+  bytes: number
+}
+
 /** Runs a handler in the session's scope. */
 export type RunHandler = (effect: Effect.Effect<void>) => Fiber.RuntimeFiber<void>
 
@@ -34,6 +40,9 @@ export class Serving {
   readonly #handler: RequestHandler | undefined
   readonly #run: RunHandler
   readonly #atOnce: number
+  readonly #unsent: UnsentAnswers | undefined
+  /** Of `#unsent`, what is this peer's. */
+  #unsentBytes = 0
   #running = 0
   #waiting: { readonly job: Job; readonly release: () => void } | undefined
 
@@ -43,12 +52,14 @@ export class Serving {
     handler: RequestHandler | undefined,
     run: RunHandler,
     atOnce: number,
+    unsent?: UnsentAnswers,
   ) {
     this.#link = link
     this.#eth = eth
     this.#handler = handler
     this.#run = run
     this.#atOnce = atOnce
+    this.#unsent = unsent
   }
 
   /** Takes the request `code` (relative to eth); its payload is RLP. Throws RlpError. */
@@ -60,7 +71,13 @@ export class Serving {
 
   /** To be called when the link's outgoing buffer is empty again. */
   drain(): void {
+    this.#book(-this.#unsentBytes)
     this.#next()
+  }
+
+  /** To be called when the link is over: nothing of it is in memory any more. */
+  end(): void {
+    this.#book(-this.#unsentBytes)
   }
 
   get #free(): boolean {
@@ -101,8 +118,15 @@ export class Serving {
   }
 
   #answer(code: number, payload: Uint8Array): undefined {
-    this.#link.send(this.#eth.offset + code, payload)
+    const link = this.#link
+    link.send(this.#eth.offset + code, payload)
+    if (link.congestedSince !== undefined && link.ended === undefined) this.#book(payload.length)
     return undefined
+  }
+
+  #book(bytes: number): void {
+    this.#unsentBytes += bytes
+    if (this.#unsent !== undefined) this.#unsent.bytes += bytes
   }
 
   #start(job: Job): void {

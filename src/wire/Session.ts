@@ -19,6 +19,7 @@ import type { BlockRange, EthRequest, HeadersQuery, Status } from "./ethMessages
 import type { DisconnectReason, EthVersion } from "./hello.ts"
 import { defaultDeadlines, type OpeningDeadlines, type SessionLimits } from "./limits.ts"
 import { openOver } from "./Opening.ts"
+import type { UnsentAnswers } from "./Serving.ts"
 import { makeSession } from "./SessionCore.ts"
 import { NodeTransport, type RemoteAddress, type Transport } from "./Transport.ts"
 import type { RequestError, SessionOpenError, WrongNetwork } from "./WireError.ts"
@@ -42,6 +43,8 @@ export interface SessionOptions {
    * `limits.maxServedAtOnce` run at a time.
    */
   readonly onRequest?: (session: Session, request: EthRequest) => Effect.Effect<Uint8Array | null>
+  /** Where answers are booked that the peer has not taken yet; shared by all that are to be bounded. */
+  readonly unsentAnswers?: UnsentAnswers
   /**
    * Asked before a frame of more than 64 KiB is read, with its size in bytes; while a promise is
    * pending, nothing is read from the peer. A gate, not a reservation: the session gives nothing

@@ -89,6 +89,7 @@ export const makeSession = (
       onRequest && ((request) => onRequest(session, request)),
       run,
       options.limits?.maxServedAtOnce ?? defaultLimits.maxServedAtOnce,
+      options.unsentAnswers,
     )
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => link.close("client_quitting", "scope closed")),
@@ -96,7 +97,10 @@ export const makeSession = (
     link.use({
       message: (code, payload) => core.onMessage(code, payload, serving),
       drain: () => serving.drain(),
-      end: (closed, fault) => core.onEnd(closed, fault),
+      end: (closed, fault) => {
+        serving.end()
+        core.onEnd(closed, fault)
+      },
     })
     const alive = keepAlive(link, options, clock)
     yield* Effect.forkScoped(Effect.raceFirst(alive, Deferred.await(ended)))

@@ -79,7 +79,9 @@ export class NodeTransport implements Transport {
 
   /** A transport over a socket that a server accepted. */
   static accepted(socket: net.Socket): NodeTransport {
-    const remote = { host: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 }
+    // One address has one name, whether the socket that listens takes IPv4 or both.
+    const host = (socket.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/, "")
+    const remote = { host, port: socket.remotePort ?? 0 }
     const transport = new NodeTransport(socket, remote)
     // Listening for data would set the socket flowing; it stays paused until `attach`.
     socket.on("data", (chunk: Buffer) => transport.#handlers.data(chunk))

@@ -7,7 +7,14 @@
  * looked at, so that an answer costs one step per block. Whatever is wrong in a payload is an
  * {@link RlpError}, and its sender is to blame.
  */
-import { encodeBytes, encodeList, encodeUint, RlpError, RlpReader } from "../domain/rlp.ts"
+import {
+  encodeBytes,
+  encodeList,
+  encodeUint,
+  listPrefix,
+  RlpError,
+  RlpReader,
+} from "../domain/rlp.ts"
 import type { EthVersion } from "./hello.ts"
 
 /** Message codes, relative to the offset of eth. */
@@ -179,7 +186,8 @@ export const decodeGetBlockHeaders = (payload: Uint8Array): EthRequest => {
   const query = reader.nextList()
   reader.finish()
   query.next()
-  const start = query.end - query.start === 32 ? query.payload() : startNumber(query)
+  const isHash = !query.isList && query.end - query.start === 32
+  const start = isHash ? query.payload() : startNumber(query)
   const limit = query.nextUint()
   const skip = query.nextUint()
   const reverse = query.nextUint() !== 0
@@ -219,7 +227,7 @@ export interface EthAnswer {
 
 /** A BlockHeaders or BlockBodies payload, or one of PooledTransactions. */
 export const encodeItems = (requestId: bigint, items: ReadonlyArray<Uint8Array>): Uint8Array =>
-  encodeList([encodeUint(requestId), encodeList(items)])
+  encodeList([encodeUint(requestId), listPrefix(items), ...items])
 
 /** A Receipts payload in the shape of eth/`version`; `lists` are encoded lists of receipts. */
 export const encodeReceipts = (
@@ -233,7 +241,8 @@ export const encodeReceipts = (
     : encodeList([
         encodeUint(requestId),
         encodeUint(lastBlockIncomplete ? 1 : 0),
-        encodeList(lists),
+        listPrefix(lists),
+        ...lists,
       ])
 
 /** Reads a BlockHeaders or a BlockBodies. */

@@ -21,6 +21,8 @@ export const P2P_VERSION = 5
 export const EMPTY_LIST = Uint8Array.of(0xc0)
 
 const MAX_CAPABILITIES = 64
+/** Eight ASCII characters at most by the book (devp2p `rlpx.md`, "Hello"); these get printed. */
+const CAPABILITY_NAME = /^[!-~]{1,32}$/
 const MAX_CLIENT_CHARS = 256
 
 const REASONS = [
@@ -105,7 +107,7 @@ export const encodeHello = (hello: Hello): Uint8Array =>
 
 /**
  * Reads a hello payload. Fields after the node id are ignored (EIP-8), capabilities after the 64th
- * too. Throws {@link RlpError}.
+ * and those whose name is no printable ASCII too. Throws {@link RlpError}.
  */
 export const decodeHello = (payload: Uint8Array): Hello => {
   const reader = new RlpReader(payload).nextList()
@@ -116,7 +118,8 @@ export const decodeHello = (payload: Uint8Array): Hello => {
   while (!list.done && capabilities.length < MAX_CAPABILITIES) {
     const item = list.nextList()
     const name = Buffer.from(item.nextBytes()).toString("latin1")
-    capabilities.push({ name, version: item.nextUint() })
+    const version = item.nextUint()
+    if (CAPABILITY_NAME.test(name)) capabilities.push({ name, version })
   }
   const listenPort = reader.nextUint()
   return { p2pVersion, clientId, capabilities, listenPort, nodeId: reader.nextFixed(64).slice() }

@@ -68,8 +68,10 @@ describe("a genesis.json", () => {
     )
     assert.strictEqual(toHex0x(chain.genesisHash), toHex0x(sepolia.genesisHash))
     assert.deepStrictEqual(keccak256(header), chain.genesisHash)
+    // Where a chain's work ended is not in its genesis.
+    const { finalTotalDifficulty: _finalTotalDifficulty, ...known } = sepolia
     assert.deepStrictEqual(chain, {
-      ...sepolia,
+      ...known,
       name: "some/genesis.json",
       genesisHeader: header,
       // Without an entry of its own Osaka keeps Prague's parameters.

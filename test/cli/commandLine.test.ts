@@ -130,7 +130,7 @@ describe("prepareCommandLine", () => {
 
   it("names the variable that holds a bad value, and passes over empty and foreign ones", () => {
     assert.include(refusal(["sync"], { ANNALS_MAX_PEERS: "many" }), "ANNALS_MAX_PEERS must be")
-    assert.deepEqual(words(["sync"], { ANNALS_MAX_PEERS: " ", ANNALS_PORT: "x" }), ["sync"])
+    assert.deepEqual(words(["sync"], { ANNALS_MAX_PEERS: " ", ANNALS_SHAPE: "x" }), ["sync"])
   })
 
   it("never throws, and accepts only flags that it knows", () => {

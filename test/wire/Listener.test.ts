@@ -164,6 +164,31 @@ describe("over TCP", () => {
     }),
   )
 
+  it.scopedLive("nor of one address more than it may have, until one of them is through", () =>
+    Effect.gen(function* () {
+      const key = makeKey()
+      const listener = yield* listen(
+        { host, port: 0, maxOpeningPerAddress: 1 },
+        optionsFor(key.privateKey, { deadlines: { handshakeMs: 300 } }),
+        (session) => session.closed,
+      )
+      const connect = Effect.async<string>((resume) => {
+        const socket = net.connect({ host, port: listener.port })
+        const startedMs = Date.now()
+        socket.resume()
+        socket.on("error", () => {})
+        socket.on("close", () =>
+          resume(Effect.succeed(Date.now() - startedMs < 200 ? "refused" : "timed out")),
+        )
+      })
+      const both = yield* Effect.all([connect, connect], { concurrency: 2 })
+      assert.deepEqual(both.toSorted(), ["refused", "timed out"])
+      // Sessions that are open count no more.
+      const peer = { host, port: listener.port, nodeId: key.nodeId }
+      for (let i = 0; i < 3; i++) yield* openSession(peer, optionsFor(makeKey().privateKey))
+    }),
+  )
+
   it.scopedLive("a port that is taken is a ListenError", () =>
     Effect.gen(function* () {
       const { port } = yield* server(() => {})

@@ -1,0 +1,142 @@
+/**
+ * Sessions that peers open with us: listens, and gives who comes to the {@link PeerKeeper}, like a
+ * peer that we have dialled.
+ *
+ * Invariants: at most `maxInbound` sessions; who comes beyond that is told `too_many_peers`. Of one
+ * address at most {@link OPENING_PER_ADDRESS} connections are in a phase of opening, and no more
+ * than {@link ATTEMPTS} come to one: a handshake costs us 9 ms of processor time. A peer whose ban
+ * still runs is sent away. Everything ends with the scope.
+ */
+import { Clock, Context, Effect, Layer, type Scope } from "effect"
+import type { ByteGate } from "../fetch/ByteGate.ts"
+import type { HistoryAnswers } from "../serving/HistoryAnswers.ts"
+import type { OurHead } from "../serving/OurHead.ts"
+import { type Bucket, type BucketRate, fullBucket, takeToken } from "../serving/tokenBucket.ts"
+import type { ListenOptions, Listener } from "../wire/Listener.ts"
+import type { Session } from "../wire/Session.ts"
+import type { RemoteAddress } from "../wire/Transport.ts"
+import { ListenError } from "../wire/WireError.ts"
+import { AgeingMap } from "./discv4/ageingMap.ts"
+import { originOf } from "./inboundAddress.ts"
+import { type Identity, makeOurSide, type OurSide } from "./OurSide.ts"
+import { PeerKeeper } from "./PeerKeeper.ts"
+import { Reputation } from "./Reputation.ts"
+
+/** See the module. */
+export interface InboundShape {
+  /** The TCP port where we listen; 0 when we do not. */
+  readonly port: number
+  /** The address where we listen, `::` for all of them; empty when we do not. */
+  readonly host: string
+}
+
+/** Where to listen, and for how many. */
+export interface InboundOptions {
+  /** 0 lets the system choose. */
+  readonly port: number
+  /** Sessions at once that peers have opened. */
+  readonly maxInbound: number
+  /** All addresses by default, as geth does. */
+  readonly host?: string
+}
+
+/** Connections of one address that may be in a phase of opening: a node makes one at a time. */
+const OPENING_PER_ADDRESS = 4
+/** Connections from one address: geth and reth take one in 30 s; a restart may bring some more. */
+export const ATTEMPTS: BucketRate = { perSecond: 0.2, burst: 8 }
+/** After so long an address's bucket is full again. */
+const ATTEMPTS_KEPT_MS = (ATTEMPTS.burst / ATTEMPTS.perSecond) * 1000
+/** Addresses whose attempts are remembered, some 200 bytes each. */
+const KNOWN_ORIGINS = 4_096
+
+/** See {@link InboundShape}. */
+export class Inbound extends Context.Tag("annals/Inbound")<Inbound, InboundShape>() {
+  /** Listens nowhere. */
+  static readonly layerNone: Layer.Layer<Inbound> = Layer.succeed(Inbound, { port: 0, host: "" })
+
+  /** Listens until the Layer is closed. Fails when the port cannot be had. */
+  static readonly layer = (
+    identity: Identity,
+    options: InboundOptions,
+  ): Layer.Layer<
+    Inbound,
+    ListenError,
+    ByteGate | HistoryAnswers | OurHead | PeerKeeper | Reputation
+  > => Layer.scoped(Inbound, startInbound(identity, options))
+}
+
+const startInbound = Effect.fnUntraced(function* (identity: Identity, options: InboundOptions) {
+  let listener: Listener | undefined
+  const ourSide = yield* makeOurSide(identity, () => listener?.port ?? options.port)
+  const receive = yield* makeReception(options.maxInbound)
+  const { listenEach } = yield* Effect.promise(async () => import("../wire/Listener.ts"))
+  const admit = makeAdmission(yield* Effect.clock)
+  const open = (host: string): Effect.Effect<Listener, ListenError, Scope.Scope> => {
+    const where: ListenOptions = {
+      host,
+      port: options.port,
+      admit,
+      maxOpeningPerAddress: OPENING_PER_ADDRESS,
+    }
+    return listenEach(where, () => receive(ourSide()))
+  }
+  const { host } = options
+  listener = yield* host === undefined ? Effect.catchAll(open("::"), withoutIpv6(open)) : open(host)
+  return { port: listener.port, host: listener.host }
+})
+
+/** A system without IPv6 has all addresses under another name. */
+const withoutIpv6 =
+  (open: (host: string) => Effect.Effect<Listener, ListenError, Scope.Scope>) =>
+  (error: ListenError): Effect.Effect<Listener, ListenError, Scope.Scope> =>
+    error.reason === "EAFNOSUPPORT" || error.reason === "EADDRNOTAVAIL"
+      ? open("0.0.0.0")
+      : Effect.fail(error)
+
+/** Gives how a session is received that has been opened. */
+const makeReception = Effect.fnUntraced(function* (maxInbound: number) {
+  const { keep } = yield* PeerKeeper
+  const reputation = yield* Reputation
+  let sessions = 0
+
+  const stay = Effect.fnUntraced(function* (session: Session, { follow }: OurSide) {
+    const { banned, usableFromMs } = yield* reputation.standing(session.peerId)
+    if (banned && usableFromMs > (yield* Clock.currentTimeMillis)) {
+      return yield* sendAway(session, "useless_peer")
+    }
+    yield* follow(session)
+    return yield* keep(session)
+  })
+
+  return (ourSide: OurSide) => ({
+    options: ourSide.options,
+    onSession: (session: Session) =>
+      Effect.suspend(() => {
+        if (sessions >= maxInbound) return sendAway(session, "too_many_peers")
+        sessions += 1
+        return Effect.ensuring(
+          Effect.asVoid(stay(session, ourSide)),
+          Effect.sync(() => {
+            sessions -= 1
+          }),
+        )
+      }),
+  })
+})
+
+const sendAway = (session: Session, reason: "too_many_peers" | "useless_peer") =>
+  Effect.zipRight(session.disconnect(reason), session.closed)
+
+/** Gives whether a connection from an address is taken. */
+const makeAdmission = (clock: Clock.Clock) => {
+  const attempts = new AgeingMap<Bucket>(KNOWN_ORIGINS)
+  return ({ host }: RemoteAddress): boolean => {
+    const origin = originOf(host)
+    if (origin === undefined) return true
+    const nowMs = clock.unsafeCurrentTimeMillis()
+    const before = attempts.get(origin, nowMs) ?? fullBucket(ATTEMPTS, nowMs)
+    const { bucket, taken } = takeToken(ATTEMPTS, before, nowMs)
+    attempts.set(origin, bucket, nowMs + ATTEMPTS_KEPT_MS)
+    return taken
+  }
+}

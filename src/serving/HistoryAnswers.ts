@@ -1,0 +1,167 @@
+/**
+ * Answers what peers ask: headers, bodies and receipts from the history that is held, empty lists
+ * for what is not, always in time.
+ *
+ * In: a session and a request. Out: the payload of its answer. The header of the head that we
+ * announce comes from memory, so that it is there also where nothing is stored.
+ *
+ * Invariants: an answer is worked out within {@link AnswerOptions.deadlineMs}, otherwise it is
+ * empty; at most `atOnce` are worked on over all sessions, the others wait within that time; while
+ * `unsentBytes` of answers are in memory because peers do not take them, further ones are empty; a
+ * session that asks more often than `rate` waits its turn. It is not told that we have nothing: it
+ * would believe it; since a session has few requests at once and is not read beyond them, it slows
+ * down. What
+ * cannot be read is answered like what is not held: it is no fault of the peer, and no reason for
+ * the program to end.
+ */
+import { Clock, Context, Duration, Effect, Layer } from "effect"
+import type { EthRequest, HeadersQuery } from "../wire/ethMessages.ts"
+import type { EthVersion } from "../wire/hello.ts"
+import type { UnsentAnswers } from "../wire/Serving.ts"
+import type { Session, SessionOptions } from "../wire/Session.ts"
+import {
+  type AnswerItems,
+  type AnswerLimits,
+  cutReceipts,
+  encodeAnswer,
+  receiptsQuery,
+  servedLimits,
+  whole,
+} from "./answers.ts"
+import { HistoryReader, type HistoryReaderShape, type HistoryUnavailable } from "./HistoryReader.ts"
+import { OurHead, type OurHeadShape } from "./OurHead.ts"
+import { type Bucket, type BucketRate, fullBucket, reserveToken } from "./tokenBucket.ts"
+
+/** See the module. */
+export interface HistoryAnswersShape {
+  /** Answers a request of a session; for {@link SessionOptions.onRequest}. */
+  readonly onRequest: NonNullable<SessionOptions["onRequest"]>
+  /** For {@link SessionOptions.unsentAnswers} of every session that is answered. */
+  readonly unsent: UnsentAnswers
+}
+
+/** What serving may cost. */
+export interface AnswerOptions {
+  /** From a request's arrival to its answer. 2 s: peers give up after 4 s and more. */
+  readonly deadlineMs: number
+  /** Answers that are worked on at once. 16: up to 32 MiB in memory, were all of them full. */
+  readonly atOnce: number
+  /** Bytes of answers that peers have not taken. 32 MiB: a slow reader in each of 16 places. */
+  readonly unsentBytes: number
+  /** Requests of a session. 200 a second: an annals next door that takes all it can asks so often. */
+  readonly rate: BucketRate
+  readonly limits: AnswerLimits
+}
+
+/** The values without which nothing is said. */
+export const answerDefaults: AnswerOptions = {
+  deadlineMs: 2_000,
+  atOnce: 16,
+  unsentBytes: 32 * 1024 * 1024,
+  rate: { perSecond: 200, burst: 400 },
+  limits: servedLimits,
+}
+
+/** See {@link HistoryAnswersShape}. */
+export class HistoryAnswers extends Context.Tag("annals/HistoryAnswers")<
+  HistoryAnswers,
+  HistoryAnswersShape
+>() {
+  static readonly layer: Layer.Layer<HistoryAnswers, never, HistoryReader | OurHead> =
+    Layer.suspend(() => HistoryAnswers.layerWith({}))
+
+  /** With other limits. */
+  static readonly layerWith = (
+    options: Partial<AnswerOptions>,
+  ): Layer.Layer<HistoryAnswers, never, HistoryReader | OurHead> =>
+    Layer.effect(HistoryAnswers, makeAnswers({ ...answerDefaults, ...options }))
+}
+
+const makeAnswers = Effect.fnUntraced(function* (options: AnswerOptions) {
+  const { deadlineMs, limits } = options
+  const reader = yield* HistoryReader
+  const ourHead = yield* OurHead
+  const places = yield* Effect.makeSemaphore(options.atOnce)
+  const unsent: UnsentAnswers = { bytes: 0 }
+  const turnOf = makeTurns(options)
+  let told = false
+
+  const unavailable = ({ reason }: HistoryUnavailable): Effect.Effect<AnswerItems> =>
+    Effect.suspend(() => {
+      const once = told ? Effect.void : Effect.logWarning(`peers get empty answers: ${reason}`)
+      told = true
+      return Effect.as(once, whole([]))
+    })
+
+  const itemsOf = (
+    version: EthVersion,
+    request: EthRequest,
+  ): Effect.Effect<AnswerItems, HistoryUnavailable> => {
+    if (unsent.bytes >= options.unsentBytes) return Effect.succeed(whole([]))
+    switch (request._tag) {
+      case "GetBlockHeaders":
+        return Effect.map(headersOf(reader, ourHead, request, limits), whole)
+      case "GetBlockBodies":
+        return Effect.map(reader.bodies(request.hashes, limits), whole)
+      case "GetReceipts":
+        return Effect.map(reader.receipts(receiptsQuery(version, request), limits), (lists) =>
+          cutReceipts(version, lists),
+        )
+    }
+  }
+
+  const onRequest: HistoryAnswersShape["onRequest"] = Effect.fnUntraced(
+    function* (session, request) {
+      const version = session.ethVersion
+      const waitMs = turnOf(session, yield* Clock.currentTimeMillis)
+      if (waitMs === undefined) return encodeAnswer(version, request, whole([]))
+      const turn = waitMs === 0 ? Effect.void : Effect.sleep(Duration.millis(waitMs))
+      const work = places.withPermits(1)(Effect.suspend(() => itemsOf(version, request)))
+      const answer = yield* Effect.zipRight(turn, work).pipe(
+        Effect.timeoutTo({
+          duration: Duration.millis(deadlineMs),
+          onSuccess: (items) => items,
+          onTimeout: () => whole([]),
+        }),
+        Effect.catchTag("HistoryUnavailable", unavailable),
+      )
+      return encodeAnswer(version, request, answer)
+    },
+  )
+  return { onRequest, unsent }
+})
+
+/** The header of our head from memory, what follows it and everything else from what is held. */
+const headersOf = (
+  reader: HistoryReaderShape,
+  ourHead: OurHeadShape,
+  query: HeadersQuery,
+  limits: AnswerLimits,
+): Effect.Effect<ReadonlyArray<Uint8Array>, HistoryUnavailable> => {
+  const first = query.limit === 0 ? undefined : ourHead.headerOf(query.start)
+  if (first === undefined) return reader.headers(query, limits)
+  const start = first.number + (query.skip + 1) * (query.reverse ? -1 : 1)
+  if (query.limit === 1 || start < 0 || !Number.isSafeInteger(start)) {
+    return Effect.succeed([first.bytes])
+  }
+  return Effect.map(
+    reader.headers(
+      { ...query, start, limit: query.limit - 1 },
+      { ...limits, items: limits.items - 1 },
+    ),
+    (rest) => [first.bytes, ...rest],
+  )
+}
+
+/** Gives how long a session's next request waits for its turn; undefined: longer than it may. */
+const makeTurns = ({ rate, deadlineMs }: AnswerOptions) => {
+  // What is known of sessions that are gone is gone with them.
+  const buckets = new WeakMap<Session, Bucket>()
+  return (session: Session, nowMs: number): number | undefined => {
+    const before = buckets.get(session) ?? fullBucket(rate, nowMs)
+    // The other half is for the answer itself.
+    const { bucket, waitMs } = reserveToken(rate, before, nowMs, deadlineMs / 2)
+    buckets.set(session, bucket)
+    return waitMs
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * The store as a {@link HistoryReader}: read through a connection of its own, beside whoever writes.
+ *
+ * Two Layers give it: {@link layerStoreReader} reads in a thread of its own, which is started at the
+ * first question, since a read of megabytes blocks its thread and most runs are asked nothing;
+ * {@link layerStoreReaderInline} reads on the calling thread, for tests.
+ *
+ * Invariants: closing the Layer closes the connection and ends the thread. A thread that ends by
+ * itself is not started again: every question, present and to come, fails.
+ */
+import { existsSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { Worker } from "node:worker_threads"
+import { Duration, Effect, Layer } from "effect"
+import { HistoryReader, HistoryUnavailable } from "../serving/HistoryReader.ts"
+import {
+  type ReaderCallName,
+  type ReaderCalls,
+  type ReaderReply,
+  type ReaderRequest,
+  unpackItems,
+} from "./readerProtocol.ts"
+import type { StoreError } from "./StoreError.ts"
+
+/** In a thread of its own. The directory's store is opened at the first question. */
+export const layerStoreReader = (directory: string): Layer.Layer<HistoryReader> =>
+  layerStoreReaderWith(directory, threadProgram())
+
+/** As {@link layerStoreReader}, with the thread's program given by its path. */
+export const layerStoreReaderWith = (
+  directory: string,
+  program: string | undefined,
+): Layer.Layer<HistoryReader> =>
+  Layer.scoped(
+    HistoryReader,
+    Effect.map(
+      Effect.acquireRelease(
+        Effect.sync(() => new ReaderThread(directory, program)),
+        (thread) => thread.end,
+      ),
+      (thread) => ({
+        headers: (query, limits) =>
+          Effect.map(thread.call("headers", { query, limits }), unpackItems),
+        bodies: (hashes, limits) =>
+          Effect.map(thread.call("bodies", { hashes, limits }), unpackItems),
+        receipts: (query, limits) =>
+          Effect.map(thread.call("receipts", { query, limits }), unpackItems),
+        blockNumberOf: (hash) => thread.call("blockNumberOf", hash),
+        held: Effect.suspend(() => thread.call("held", null)),
+      }),
+    ),
+  )
+
+/** On the calling thread; the store has to be there when the Layer is built. */
+export const layerStoreReaderInline = (directory: string): Layer.Layer<HistoryReader, StoreError> =>
+  Layer.scoped(
+    HistoryReader,
+    Effect.gen(function* () {
+      // SQLite is loaded only where it runs.
+      const { openReaderSession } = yield* Effect.promise(() => import("./ReaderSession.ts"))
+      const session = yield* openReaderSession(directory)
+      return {
+        headers: (query, limits) => Effect.mapError(session.headers(query, limits), unavailable),
+        bodies: (hashes, limits) => Effect.mapError(session.bodies(hashes, limits), unavailable),
+        receipts: (query, limits) => Effect.mapError(session.receipts(query, limits), unavailable),
+        blockNumberOf: (hash) => Effect.mapError(session.blockNumberOf(hash), unavailable),
+        held: Effect.mapError(session.held, unavailable),
+      }
+    }),
+  )
+
+const unavailable = ({ message }: StoreError): HistoryUnavailable =>
+  new HistoryUnavailable({ reason: message })
+
+/** The built thread program, as seen from the bundle, from one of its chunks, or from the source. */
+const threadProgram = (): string | undefined =>
+  ["./write/readerThread.js", "../write/readerThread.js", "../../dist/write/readerThread.js"]
+    .map((place) => fileURLToPath(new URL(place, import.meta.url)))
+    .find((file) => existsSync(file))
+
+/** How long the thread may take to close the store; it is in the middle of a question at most. */
+const CLOSE_MS = 5_000
+
+/**
+ * Of the thread's heap, in MiB; 48 without it. What an answer needs lies outside of the heap, and is
+ * given back only when this is full.
+ */
+const YOUNG_MIB = 4
+
+type Resume = (outcome: Effect.Effect<unknown, HistoryUnavailable>) => void
+
+/** The program's side of the protocol. */
+class ReaderThread {
+  readonly #directory: string
+  readonly #program: string | undefined
+  readonly #pending = new Map<number, Resume>()
+  #nextId = 1
+  #worker: Worker | undefined
+  /** Why there is no thread any more. */
+  #ended: HistoryUnavailable | undefined
+
+  constructor(directory: string, program: string | undefined) {
+    this.#directory = directory
+    this.#program = program
+  }
+
+  /** Asks the thread; interrupting it takes the question back. */
+  call<Name extends ReaderCallName>(
+    name: Name,
+    argument: ReaderCalls[Name]["request"],
+  ): Effect.Effect<ReaderCalls[Name]["reply"], HistoryUnavailable> {
+    return Effect.async((resume) => {
+      const worker = this.#started()
+      if (worker instanceof HistoryUnavailable) return resume(Effect.fail(worker))
+      const id = this.#nextId++
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the thread answers a call with its own kind of reply, as ReaderHost's types have it
+      type Outcome = Effect.Effect<ReaderCalls[Name]["reply"], HistoryUnavailable>
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as above
+      this.#pending.set(id, (outcome) => resume(outcome as Outcome))
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- name and argument belong together by this method's type
+      const request = { id, call: name, argument } as ReaderRequest
+      worker.postMessage(request)
+      return Effect.sync(() => {
+        this.#pending.delete(id)
+        const cancel: ReaderRequest = { id, call: "cancel" }
+        worker.postMessage(cancel)
+      })
+    })
+  }
+
+  /** Lets the thread close the store, and ends it. */
+  readonly end: Effect.Effect<void> = Effect.suspend(() => {
+    const worker = this.#worker
+    if (worker === undefined) return Effect.void
+    return this.call("close", null).pipe(
+      Effect.timeout(Duration.millis(CLOSE_MS)),
+      Effect.ignore,
+      Effect.zipRight(Effect.promise(() => worker.terminate())),
+    )
+  })
+
+  #started(): Worker | HistoryUnavailable {
+    if (this.#ended !== undefined) return this.#ended
+    this.#worker ??= this.#start()
+    return this.#worker ?? this.#over("its program, readerThread.js, is missing")
+  }
+
+  #start(): Worker | undefined {
+    // A worker whose file is missing would fail only later, and elsewhere.
+    if (this.#program === undefined || !existsSync(this.#program)) return undefined
+    const worker = new Worker(this.#program, {
+      name: "annals-reader",
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
+    })
+    worker.on("message", (reply: ReaderReply) => this.#take(reply))
+    worker.on("error", (error) => this.#over(`its thread failed: ${String(error)}`))
+    worker.on("exit", (code) => this.#over(`its thread ended with code ${code}`))
+    const open: ReaderRequest = { id: 0, call: "open", argument: this.#directory }
+    worker.postMessage(open)
+    return worker
+  }
+
+  #take(reply: ReaderReply): void {
+    // The store could not be opened: there is nothing to ask.
+    if (reply.id === 0 && reply.kind === "failed") return void this.#over(reply.reason)
+    const resume = this.#pending.get(reply.id)
+    if (resume === undefined) return
+    this.#pending.delete(reply.id)
+    resume(
+      reply.kind === "done"
+        ? Effect.succeed(reply.value)
+        : Effect.fail(new HistoryUnavailable({ reason: reply.reason })),
+    )
+  }
+
+  #over(reason: string): HistoryUnavailable {
+    this.#ended ??= new HistoryUnavailable({ reason: `the store cannot be read: ${reason}` })
+    for (const resume of this.#pending.values()) resume(Effect.fail(this.#ended))
+    this.#pending.clear()
+    return this.#ended
+  }
+}

@@ -1,0 +1,194 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, FastCheck as fc, Fiber, Layer, Option, Runtime, TestClock } from "effect"
+import { Chain } from "../../src/chain/Chain.ts"
+import { answerItems, encodeAnswer, sourceOf } from "../../src/devnet/answers.ts"
+import { type AnswerOptions, HistoryAnswers } from "../../src/serving/HistoryAnswers.ts"
+import {
+  HistoryReader,
+  type HistoryReaderShape,
+  HistoryUnavailable,
+} from "../../src/serving/HistoryReader.ts"
+import { OurHead } from "../../src/serving/OurHead.ts"
+import { decodeItems, type EthRequest } from "../../src/wire/ethMessages.ts"
+import type { EthVersion } from "../../src/wire/hello.ts"
+import type { Session } from "../../src/wire/Session.ts"
+import { fakePeer } from "../support/FakePeer.ts"
+import { fakeSession } from "../support/fakeSession.ts"
+import { arbitraryQuestion } from "./arbitraryRequest.ts"
+import { chain, measured, spec } from "./support.ts"
+
+const range = { from: chain.firstBlock, to: chain.lastBlock }
+
+const session = (ethVersion: EthVersion = 69): Effect.Effect<Session> =>
+  fakeSession(fakePeer({ name: "them", served: chain, latencyMs: 1, ethVersion }), () => range)
+
+const layerOver = (
+  reader: Layer.Layer<HistoryReader>,
+  options: Partial<AnswerOptions> = {},
+): Layer.Layer<HistoryAnswers | OurHead> =>
+  HistoryAnswers.layerWith(options).pipe(
+    Layer.provide(reader),
+    Layer.provideMerge(Layer.provide(OurHead.layer, Chain.layer(spec))),
+  )
+
+const whole = HistoryReader.layerMemory(sourceOf(chain), [[range.from, range.to]])
+
+/** A reader whose bodies take their time, or do not come. */
+const readerWith = (bodies: HistoryReaderShape["bodies"]) =>
+  Layer.effect(
+    HistoryReader,
+    Effect.map(HistoryReader, (reader) => ({ ...reader, bodies })),
+  ).pipe(Layer.provide(HistoryReader.layerNone))
+
+const bodiesRequest: EthRequest = {
+  _tag: "GetBlockBodies",
+  requestId: 7n,
+  hashes: [chain.hashAt(3)!],
+}
+
+const ask = Effect.fnUntraced(function* (from: Session, request: EthRequest) {
+  const { onRequest } = yield* HistoryAnswers
+  return yield* onRequest(from, request)
+})
+
+const itemsIn = (payload: Uint8Array | null) =>
+  payload === null ? null : decodeItems(payload).items.map((item) => Buffer.from(item))
+
+const headersRequest = (
+  start: number | Uint8Array,
+  limit: number,
+  reverse = false,
+): EthRequest => ({ _tag: "GetBlockHeaders", requestId: 7n, start, limit, skip: 0, reverse })
+
+describe("answers to peers", () => {
+  it.scoped("are what a node says that holds the chain in memory, byte for byte", () =>
+    Effect.gen(function* () {
+      const sessions = { 68: yield* session(68), 69: yield* session(69), 70: yield* session(70) }
+      const run = Runtime.runSync(yield* Effect.runtime<HistoryAnswers>())
+      fc.assert(
+        fc.property(arbitraryQuestion(chain), ({ version, request }) => {
+          const ours = run(ask(sessions[version], request))
+          const theirs = encodeAnswer(version, request, answerItems(chain, version, request))
+          assert.isTrue(Buffer.from(ours!).equals(theirs))
+        }),
+        { numRuns: 500 },
+      )
+    }).pipe(Effect.provide(layerOver(whole, { rate: { perSecond: 1, burst: 10_000 } }))),
+  )
+
+  it.scoped("without a store: the header of our head by number and hash, all else empty", () =>
+    Effect.gen(function* () {
+      const them = yield* session()
+      const ourHead = yield* OurHead
+      yield* TestClock.setTime((chain.head.time + 60) * 1000)
+      yield* ourHead.offer("a", measured(chain, 100))
+      const header = [Buffer.from(chain.headerAt(100)!)]
+      for (const start of [100, chain.hashAt(100)!]) {
+        for (const limit of [1, 3]) {
+          assert.deepEqual(itemsIn(yield* ask(them, headersRequest(start, limit))), header)
+        }
+        assert.deepEqual(itemsIn(yield* ask(them, headersRequest(start, 5, true))), header)
+        assert.deepEqual(itemsIn(yield* ask(them, headersRequest(start, 0))), [])
+      }
+      assert.deepEqual(itemsIn(yield* ask(them, headersRequest(99, 1))), [])
+      assert.deepEqual(itemsIn(yield* ask(them, bodiesRequest)), [])
+    }).pipe(Effect.provide(layerOver(HistoryReader.layerNone))),
+  )
+
+  it.scoped("go on from the head in memory to what is held", () =>
+    Effect.gen(function* () {
+      const them = yield* session()
+      const ourHead = yield* OurHead
+      yield* TestClock.setTime((chain.head.time + 60) * 1000)
+      yield* ourHead.offer("a", measured(chain, 100))
+      const answer = itemsIn(yield* ask(them, headersRequest(chain.hashAt(100)!, 4, true)))
+      const expected = [100, 99, 98, 97].map((n) => Buffer.from(chain.headerAt(n)!))
+      assert.deepEqual(answer, expected)
+    }).pipe(Effect.provide(layerOver(whole))),
+  )
+
+  it.scoped("come in time: empty where the reader takes too long", () =>
+    Effect.gen(function* () {
+      const them = yield* session()
+      const asked = yield* Effect.fork(ask(them, bodiesRequest))
+      yield* TestClock.adjust("1999 millis")
+      assert.isTrue((yield* Fiber.poll(asked))._tag === "None")
+      yield* TestClock.adjust("1 millis")
+      assert.deepEqual(itemsIn(yield* Fiber.join(asked)), [])
+    }).pipe(Effect.provide(layerOver(readerWith(() => Effect.never)))),
+  )
+
+  it.scoped("are empty where what is held cannot be read", () =>
+    Effect.gen(function* () {
+      const them = yield* session()
+      assert.deepEqual(itemsIn(yield* ask(them, bodiesRequest)), [])
+    }).pipe(
+      Effect.provide(
+        layerOver(readerWith(() => Effect.fail(new HistoryUnavailable({ reason: "damaged" })))),
+      ),
+    ),
+  )
+
+  it.scoped("are worked on a few at once, whoever asks", () => {
+    let running = 0
+    let most = 0
+    const slow = readerWith(() =>
+      Effect.suspend(() => {
+        running += 1
+        most = Math.max(most, running)
+        return Effect.sleep(Duration.millis(100))
+      }).pipe(
+        Effect.as([]),
+        Effect.ensuring(
+          Effect.sync(() => {
+            running -= 1
+          }),
+        ),
+      ),
+    )
+    return Effect.gen(function* () {
+      const sessions = yield* Effect.all(Array.from({ length: 10 }, () => session()))
+      const asked = yield* Effect.forEach(sessions, (them) => Effect.fork(ask(them, bodiesRequest)))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.joinAll(asked)
+      assert.deepEqual([most, running], [3, 0])
+    }).pipe(Effect.provide(layerOver(slow, { atOnce: 3 })))
+  })
+
+  it.scoped("are empty while peers do not take what they were sent", () =>
+    Effect.gen(function* () {
+      const them = yield* session()
+      const { unsent } = yield* HistoryAnswers
+      const count = Effect.map(ask(them, bodiesRequest), (payload) => itemsIn(payload)?.length)
+      unsent.bytes = 999
+      assert.strictEqual(yield* count, 1)
+      unsent.bytes = 1_000
+      assert.strictEqual(yield* count, 0)
+      unsent.bytes = 0
+      assert.strictEqual(yield* count, 1)
+    }).pipe(Effect.provide(layerOver(whole, { unsentBytes: 1_000 }))),
+  )
+
+  it.scoped("wait their turn above the rate, and are empty where that would take too long", () =>
+    Effect.gen(function* () {
+      const [them, other] = [yield* session(), yield* session()]
+      const asked = yield* Effect.forEach(Array.from({ length: 12 }), () =>
+        Effect.fork(Effect.map(ask(them, bodiesRequest), (payload) => itemsIn(payload)?.length)),
+      )
+      const answered = Effect.gen(function* () {
+        const exits = yield* Effect.forEach(asked, Fiber.poll)
+        return exits.flatMap((exit) => (Option.isSome(exit) ? [exit.value] : []))
+      })
+      yield* TestClock.adjust("1 millis")
+      // Of twelve five come at once, two have to wait, and for the others it would be too long.
+      assert.lengthOf(yield* answered, 10)
+      // The others are none the worse for it.
+      assert.strictEqual(itemsIn(yield* ask(other, bodiesRequest))?.length, 1)
+      yield* TestClock.adjust("499 millis")
+      assert.lengthOf(yield* answered, 11)
+      yield* TestClock.adjust("500 millis")
+      const counts = yield* Fiber.joinAll(asked)
+      assert.deepEqual([...counts], [1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0])
+    }).pipe(Effect.provide(layerOver(whole, { rate: { perSecond: 2, burst: 5 } }))),
+  )
+})
