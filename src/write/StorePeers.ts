@@ -14,7 +14,7 @@ import type { StoreError } from "./StoreError.ts"
 import { numberAt, type Row, textAt } from "./storedValues.ts"
 import { columnNames, insertSql } from "./tables.ts"
 
-/** 10 values each: few enough statements for 5,000 peers. */
+/** 11 values each: few enough statements for 5,000 peers. */
 const ROWS_PER_STATEMENT = 50
 
 /** Every peer in the table, in no order. */
@@ -58,6 +58,7 @@ const rowOf = (nodeId: string, peer: PeerRecord): ReadonlyArray<BindValue | stri
   peer.failures,
   peer.roundTripMs,
   peer.bannedUntilMs,
+  peer.blocksPerMinute,
 ]
 
 const recordOfRow = (row: Row): PeerRecord => ({
@@ -70,6 +71,7 @@ const recordOfRow = (row: Row): PeerRecord => ({
   failures: numberAt(row, 7),
   roundTripMs: numberOrNull(row, 8),
   bannedUntilMs: numberOrNull(row, 9),
+  blocksPerMinute: numberOrNull(row, 10),
 })
 
 const numberOrNull = (row: Row, column: number): number | null =>

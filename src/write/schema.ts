@@ -10,7 +10,8 @@
  * BLOB (kind `wide`) and which STRICT would refuse. Rows are found by block: the primary key
  * starts with its number, and keeps a block from being inserted twice. What is a mere length of a
  * column is a virtual column, which takes no room. Indexes on addresses and topics are not kept
- * row by row: they would cost more than the rows.
+ * row by row: they would cost more than the rows. Blocks are found by hash as well, since peers ask
+ * for bodies and receipts by nothing else: see {@link HASH_INDEX}.
  */
 import { columnKinds, columnNames, type ColumnKind, type RowTable } from "./tables.ts"
 
@@ -213,12 +214,28 @@ const PEER_CACHE = [
 ) STRICT`,
 ]
 
+const PEER_PACE = ["ALTER TABLE peers ADD COLUMN blocks_per_minute INTEGER"]
+
+/**
+ * By the first 8 bytes of the hash: 18 bytes a block in place of 45, and as good as unique. Hashes
+ * come in no order, so that in a large store each block dirties a page of its own. Measured, in
+ * processor time a block: 2 to 4 µs in a store of 20,000 blocks, 20 at 2 million, 34 at 10
+ * million; a lookup takes 7 µs. A query has to use this very expression ({@link BLOCK_BY_HASH}).
+ */
+const HASH_INDEX = ["CREATE INDEX blocks_by_hash ON blocks (substr(block_hash, 1, 8))"]
+
+/** The number of the block with a hash: binds the hash twice. */
+export const BLOCK_BY_HASH =
+  "SELECT block_number FROM blocks WHERE substr(block_hash, 1, 8) = substr(?, 1, 8) AND block_hash = ?"
+
 const VIEWED = ["blocks", "transactions", "logs", "withdrawals", "uncles", "reorgs"] as const
 
 /** All migrations, in the order of their ids. */
 export const migrations: ReadonlyArray<Migration> = [
   { id: 1, name: "history", statements: [...HISTORY, ...ACCOUNT, ...VIEWED.map(viewSql)] },
   { id: 2, name: "peer_cache", statements: PEER_CACHE },
+  { id: 3, name: "hash_index", statements: HASH_INDEX },
+  { id: 4, name: "peer_pace", statements: PEER_PACE },
 ]
 
 /** The version of the schema that this program knows; a store with a higher one is newer. */

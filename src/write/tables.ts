@@ -52,7 +52,7 @@ export const tables = {
     body: "blob",
     /** In form 69. */
     receipts: "blob",
-    /** How the three are packed; 0: as they are. */
+    /** How body and receipts are packed, by `payloadCodec.ts`; 0: as they are. */
     codec: "integer",
   },
   blocks: {
@@ -190,6 +190,8 @@ export const tables = {
     round_trip_ms: "integer",
     /** Unix milliseconds; NULL: no ban. */
     banned_until_ms: "integer",
+    /** Of the time in which it had a batch, a moving average; NULL: never served. */
+    blocks_per_minute: "integer",
   },
   /** Facts of the whole store, by {@link metaKeys}. */
   meta: {

@@ -32,6 +32,7 @@ const full = cacheEntry(1, {
   blocksServed: 12,
   failures: 3,
   roundTripMs: 81,
+  blocksPerMinute: 6000,
   bannedUntilMs: 1_800_000_100_000,
 })
 const bare = cacheEntry(2)
@@ -132,6 +133,7 @@ describe("the peers of a store", () => {
       const first = migrations[0]!.statements.find((text) => text.startsWith("CREATE TABLE peers"))
       yield* query(directory, "DROP TABLE peers")
       yield* query(directory, first!)
+      yield* query(directory, "DROP INDEX blocks_by_hash")
       yield* query(directory, "DELETE FROM migrations WHERE migration_id > 1")
       const found = yield* withStore(syncOptions(directory), (store) =>
         Effect.zipRight(store.writePeers(records), store.readPeers),
