@@ -11,8 +11,8 @@
  * or its block is given up; a part out of the larder is lent, and counted there until its block is
  * whole. So a batch that waits for bytes holds none for such parts.
  */
-import { Clock, Effect } from "effect"
-import type { BlockSenders, FetchedBlock, PartSender } from "../domain/fetchedBlock.ts"
+import { Effect } from "effect"
+import type { FetchedBlock, PartSender } from "../domain/fetchedBlock.ts"
 import type { Peer } from "../peers/Peer.ts"
 import { PeerPool } from "../peers/PeerPool.ts"
 import { type Assignment, Scheduler } from "../scheduler/Scheduler.ts"
@@ -23,7 +23,7 @@ import { FetchPlan } from "./FetchPlan.ts"
 import { failureOfBlock } from "./goingBack.ts"
 import { impliedPart } from "./impliedParts.ts"
 import type { Larder, Part } from "./larder.ts"
-import type { PartSink } from "./PartFetch.ts"
+import type { ArrivedPart, PartSink } from "./PartFetch.ts"
 import type { PartKind } from "./PeerLanes.ts"
 import { verdict } from "./verdict.ts"
 
@@ -80,7 +80,7 @@ export type WeighPart = (peer: Peer, kind: PartKind, gasUsed: number) => number
 export const makeAssembler = Effect.fnUntraced(function* (
   larder: Larder,
   weigh: WeighPart,
-  emit: (block: FetchedBlock) => Effect.Effect<unknown>,
+  emit: (blocks: ReadonlyArray<FetchedBlock>) => Effect.Effect<unknown>,
 ) {
   const { kinds } = yield* FetchPlan
   const scheduler = yield* Scheduler
@@ -135,8 +135,20 @@ export const makeAssembler = Effect.fnUntraced(function* (
       }
     }
 
-    /** Hands a whole block on, if it is still wanted. */
-    const settle = Effect.fnUntraced(function* (draft: Draft) {
+    /** Blocks that are whole and wanted, and not handed on yet. */
+    let ready: Array<FetchedBlock> = []
+
+    /** Hands on what is ready. */
+    const handOn = (): Effect.Effect<void> => {
+      if (ready.length === 0) return Effect.void
+      const blocks = ready
+      ready = []
+      if (!larder.mostlyFree) return Effect.asVoid(emit(blocks))
+      return Effect.zipRight(room.release, Effect.asVoid(emit(blocks)))
+    }
+
+    /** Makes a whole block ready to be handed on, if it is still wanted. */
+    const settle = (draft: Draft): void => {
       const { bodies, receipts } = draft.parts
       // Every plan wants receipts.
       if (receipts === undefined) return
@@ -144,8 +156,8 @@ export const makeAssembler = Effect.fnUntraced(function* (
       const { header, bytes, hash } = draft.block
       drafts.delete(header.number)
       const wanted = late
-        ? yield* scheduler.deliveredLate(header.number)
-        : yield* scheduler.delivered(batchId, header.number)
+        ? scheduler.deliveredLate(header.number)
+        : scheduler.delivered(batchId, header.number)
       // Somebody else has it, or its peer has left: what the peer sent is of no use any more.
       if (!wanted) return putAway(draft, false)
       outcome.delivered += 1
@@ -158,11 +170,9 @@ export const makeAssembler = Effect.fnUntraced(function* (
         larder.usedUp(part.from)
       }
       larder.drop(header.number)
-      if (larder.mostlyFree) yield* room.release
-      const nowMs = yield* Clock.currentTimeMillis
+      const nowMs = clock.unsafeCurrentTimeMillis()
       const body = bodies?.sender ?? sender
-      const senders: BlockSenders = { header: sender, body, receipts: receipts.sender }
-      yield* emit({
+      ready.push({
         batchId,
         blockNumber: header.number,
         hash,
@@ -170,19 +180,26 @@ export const makeAssembler = Effect.fnUntraced(function* (
         body: bodies?.bytes,
         receipts: receipts.bytes,
         receiptsForm: receipts.sender.ethVersion === 68 ? 68 : 69,
-        senders,
+        senders: { header: sender, body, receipts: receipts.sender },
         fetchMs: nowMs - startedMs,
         wholeAtMs: nowMs,
         heldBytes,
       })
-    })
+    }
 
     /** A part for a block that went back already: it may complete it all the same. */
-    const arrivedLate = (draft: Draft): Effect.Effect<void> => {
+    const arrivedLate = (draft: Draft): void => {
       borrow(draft)
-      if (isWhole(draft)) return settle(draft)
-      putAway(draft, true)
-      return Effect.void
+      if (isWhole(draft)) settle(draft)
+      else putAway(draft, true)
+    }
+
+    const arrived = (kind: PartKind, { block, item }: ArrivedPart): void => {
+      const draft = drafts.get(block.header.number)
+      if (draft === undefined || kind in draft.parts) return gate.release(item.length)
+      draft.parts[kind] = { bytes: item, sender, from: "sent" }
+      if (draft.state === "gone") arrivedLate(draft)
+      else if (isWhole(draft)) settle(draft)
     }
 
     /** Asks for no part of a block that this peer cannot make whole when there is no room for it. */
@@ -217,15 +234,17 @@ export const makeAssembler = Effect.fnUntraced(function* (
     }
 
     return {
-      begin: Effect.fnUntraced(function* (headers) {
-        for (const block of headers) {
-          const draft = draftOf(block)
-          drafts.set(block.header.number, draft)
-          borrow(draft)
-          if (isWhole(draft)) yield* settle(draft)
-          else turnAwayWithoutRoom(draft)
-        }
-      }),
+      begin: (headers) =>
+        Effect.suspend(() => {
+          for (const block of headers) {
+            const draft = draftOf(block)
+            drafts.set(block.header.number, draft)
+            borrow(draft)
+            if (isWhole(draft)) settle(draft)
+            else turnAwayWithoutRoom(draft)
+          }
+          return handOn()
+        }),
       open: () =>
         [...drafts.values()].filter(({ state }) => state === "open").map(({ block }) => block),
       needs: (kind, { header }) => {
@@ -233,16 +252,10 @@ export const makeAssembler = Effect.fnUntraced(function* (
         if (draft?.state !== "open" || draft.parts[kind] !== undefined) return false
         return draft.served.has(kind) && isServed(kind, header.number)
       },
-      arrived: (kind, block, item) =>
+      arrived: (kind, parts) =>
         Effect.suspend(() => {
-          const draft = drafts.get(block.header.number)
-          if (draft === undefined || kind in draft.parts) {
-            gate.release(item.length)
-            return Effect.void
-          }
-          draft.parts[kind] = { bytes: item, sender, from: "sent" }
-          if (draft.state === "gone") return arrivedLate(draft)
-          return isWhole(draft) ? settle(draft) : Effect.void
+          for (const part of parts) arrived(kind, part)
+          return handOn()
         }),
       failed: (kind, blocks, error) =>
         Effect.suspend(() => {
@@ -275,9 +288,9 @@ export const makeAssembler = Effect.fnUntraced(function* (
         }
         if (turnedAway.length > 0) {
           outcome.turnedAway += turnedAway.length
-          yield* scheduler.returned(batchId, turnedAway, undefined)
+          scheduler.returned(batchId, turnedAway, undefined)
         }
-        for (const [error, numbers] of failed) yield* scheduler.returned(batchId, numbers, error)
+        for (const [error, numbers] of failed) scheduler.returned(batchId, numbers, error)
         for (const [what, blockNumbers] of partly) {
           outcome.partlyServed += blockNumbers.length
           const error = new PartlyServed({ peerId, what, blockNumbers })

@@ -39,8 +39,11 @@ import { makeReceiptsMethod } from "./ReceiptsFetch.ts"
 
 /** See the module. */
 export interface FetcherShape {
-  /** Ends when the scheduler has no more assignments and all batches are through. */
-  readonly blocks: Stream.Stream<FetchedBlock>
+  /**
+   * Those that became whole together, with one answer mostly; never none. Ends when the scheduler has
+   * no more assignments and all batches are through.
+   */
+  readonly blocks: Stream.Stream<ReadonlyArray<FetchedBlock>>
 }
 
 /** See {@link FetcherShape}. */
@@ -55,7 +58,9 @@ export class Fetcher extends Context.Tag("annals/Fetcher")<Fetcher, FetcherShape
     Effect.gen(function* () {
       const settings = yield* Settings
       const scheduler = yield* Scheduler
-      const out = yield* Mailbox.make<FetchedBlock>({ capacity: settings.stageQueueBlocks })
+      const out = yield* Mailbox.make<ReadonlyArray<FetchedBlock>>({
+        capacity: settings.stageQueueBlocks,
+      })
       const fetchBatch = yield* makeBatchFetch(out)
       yield* scheduler.assignments.pipe(
         // A scheduler never assigns more batches than the connected peers have slots.
@@ -70,7 +75,9 @@ export class Fetcher extends Context.Tag("annals/Fetcher")<Fetcher, FetcherShape
 }
 
 /** Gives the effect that fetches one batch; it never fails, the scheduler hears of failures. */
-const makeBatchFetch = Effect.fnUntraced(function* (out: Mailbox.Mailbox<FetchedBlock>) {
+const makeBatchFetch = Effect.fnUntraced(function* (
+  out: Mailbox.Mailbox<ReadonlyArray<FetchedBlock>>,
+) {
   const plan = yield* FetchPlan
   const scheduler = yield* Scheduler
   const stats = yield* Stats
@@ -80,7 +87,7 @@ const makeBatchFetch = Effect.fnUntraced(function* (out: Mailbox.Mailbox<Fetched
   const { assemble, roomMade } = yield* makeAssembler(
     new Larder(larderBytes, larderMs),
     (peer, kind, gasUsed) => lanes.reserveFor(peer, kind, [gasUsed]),
-    (block) => out.offer(block),
+    (blocks) => out.offer(blocks),
   )
   const rests = yield* makeRests
   const fetchReceipts = yield* makePartFetch(lanes, yield* makeReceiptsMethod(lanes))

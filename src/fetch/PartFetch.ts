@@ -16,10 +16,16 @@ import { EmptyAnswer, type FetchError, Skipped, Truncated } from "./FetchError.t
 import type { PartMatches } from "./matchReceipts.ts"
 import type { PartKind, PeerLanes } from "./PeerLanes.ts"
 
+/** A part that came, of whichever kind was asked for. */
+export interface ArrivedPart {
+  readonly block: HashedHeader
+  readonly item: Uint8Array
+}
+
 /** Where the parts of a batch go. */
 export interface PartSink {
-  /** A block's part is here; its bytes are the sink's to give back. */
-  readonly arrived: (kind: PartKind, block: HashedHeader, item: Uint8Array) => Effect.Effect<void>
+  /** Parts of blocks are here; their bytes are the sink's to give back. */
+  readonly arrived: (kind: PartKind, parts: ReadonlyArray<ArrivedPart>) => Effect.Effect<void>
   /** Blocks whose part did not come. One call is one failure, be it of no block. */
   readonly failed: (
     kind: PartKind,
@@ -97,15 +103,17 @@ export const makePartFetch = Effect.fnUntraced(function* (lanes: PeerLanes, meth
     const after = dealt.beyond.slice(cutBlock === undefined ? 0 : 1)
     let kept = cutBlock === undefined || cut === undefined ? 0 : cut.length
     let gas = 0
-    for (const { block, item } of dealt.arrived) {
-      kept += whole[item]!.length
+    const arrived = dealt.arrived.map(({ block, item }): ArrivedPart => ({
+      block,
+      item: whole[item]!,
+    }))
+    for (const { block, item } of arrived) {
+      kept += item.length
       gas += block.header.gasUsed
     }
     gate.release(answer.bytes - kept)
     lanes.learnSize(peer, method.kind, kept, gas)
-    for (const { block, item } of dealt.arrived) {
-      yield* sink.arrived(method.kind, block, whole[item]!)
-    }
+    if (arrived.length > 0) yield* sink.arrived(method.kind, arrived)
     const [firstEmpty] = dealt.empty
     if (firstEmpty !== undefined) {
       const fromBlock = firstEmpty.header.number

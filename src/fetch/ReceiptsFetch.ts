@@ -87,7 +87,7 @@ export const makeReceiptsMethod = Effect.fnUntraced(function* (lanes: PeerLanes)
       return yield* job.sink.failed("receipts", [block], whole.left)
     }
     gate.release(held.bytes - whole.right.length)
-    yield* job.sink.arrived("receipts", block, whole.right)
+    yield* job.sink.arrived("receipts", [{ block, item: whole.right }])
   })
 
   const method: PartMethod = {

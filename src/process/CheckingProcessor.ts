@@ -8,7 +8,7 @@
  * A block that fails goes back to the scheduler; the peer that sent the part that failed is banned,
  * and no other block with a part that it sent until then is looked at.
  */
-import { Clock, Duration, Effect, Layer, Mailbox, Schedule, Sink, Stream } from "effect"
+import { Clock, Duration, Effect, Layer, Mailbox, Stream } from "effect"
 import type { BlockSenders, FetchedBlock } from "../domain/fetchedBlock.ts"
 import { ByteGate } from "../fetch/ByteGate.ts"
 import { type FetchError, WrongBody, WrongHeader, WrongReceipts } from "../fetch/FetchError.ts"
@@ -22,6 +22,7 @@ import type { BlockPayload } from "../write/rows.ts"
 import { packBlocks, readPack } from "./blockPack.ts"
 import type { Check, CheckFailure, UncheckedBlock } from "./checkBlock.ts"
 import { CheckPool } from "./CheckPool.ts"
+import { Packer } from "./packer.ts"
 import { type ProcessedBatch, type ProcessedBlock, Processor } from "./Processor.ts"
 
 /** Bytes of blocks that travel together: a message between threads costs as much as some 100 kB. */
@@ -46,8 +47,8 @@ export const layerChecking = (
       const fetcher = yield* Fetcher
       const out = yield* Mailbox.make<ProcessedBatch>({ capacity: settings.stageQueueBlocks })
       const check = yield* makeCheck(checks, out)
-      yield* fetcher.blocks.pipe(
-        Stream.aggregateWithin(intoPack, Schedule.spaced(Duration.millis(PACK_WAIT_MS))),
+      const packs = yield* packed(fetcher.blocks)
+      yield* packs.pipe(
         Stream.mapEffect(check, { concurrency: PACKS_AT_ONCE, unordered: true }),
         Stream.runDrain,
         Effect.onExit((exit) => endOrFail(out, exit)),
@@ -57,12 +58,32 @@ export const layerChecking = (
     }),
   )
 
-/** Collects blocks until they fill a pack. */
-const intoPack = Sink.foldWeighted<ReadonlyArray<FetchedBlock>, FetchedBlock>({
-  initial: [],
-  maxCost: PACK_BYTES,
-  cost: (_, block) => block.heldBytes + block.header.length,
-  body: (pack, block) => [...pack, block],
+/** Collects blocks into packs, each of which is full or has waited. */
+const packed = Effect.fnUntraced(function* (blocks: Stream.Stream<ReadonlyArray<FetchedBlock>>) {
+  const out = yield* Mailbox.make<ReadonlyArray<FetchedBlock>>({ capacity: PACKS_AT_ONCE })
+  const packer = new Packer<FetchedBlock>(PACK_BYTES)
+  const clock = yield* Effect.clock
+  const offer = (packs: ReadonlyArray<ReadonlyArray<FetchedBlock>>): Effect.Effect<unknown> =>
+    packs.length === 0
+      ? Effect.void
+      : Effect.forEach(packs, (pack) => out.offer(pack), { discard: true })
+  yield* blocks.pipe(
+    Stream.runForEach((some) =>
+      Effect.suspend(() => offer(packer.add(some, clock.unsafeCurrentTimeMillis()))),
+    ),
+    Effect.zipRight(Effect.suspend(() => offer(packer.take(Infinity)))),
+    Effect.onExit((exit) => endOrFail(out, exit)),
+    Effect.forkScoped,
+  )
+  yield* Effect.suspend(() =>
+    offer(packer.take(clock.unsafeCurrentTimeMillis() - PACK_WAIT_MS)),
+  ).pipe(
+    Effect.delay(Duration.millis(PACK_WAIT_MS)),
+    Effect.forever,
+    Effect.tapErrorCause((cause) => out.failCause(cause)),
+    Effect.forkScoped,
+  )
+  return Mailbox.toStream(out)
 })
 
 /** Gives the effect that checks one group of blocks and hands on those that passed. */

@@ -61,13 +61,21 @@ export class Processor extends Context.Tag("annals/Processor")<Processor, Proces
       const gate = yield* ByteGate
       const out = yield* Mailbox.make<ProcessedBatch>({ capacity: settings.stageQueueBlocks })
 
-      const count = (block: FetchedBlock): Effect.Effect<unknown> => {
-        const counted = countOf(block)
-        // What is kept of a block from here on is three numbers: its bytes are free already.
-        gate.release(block.heldBytes)
-        return typeof counted === "number"
-          ? out.offer({ blocks: [processed(block, counted)], kept: undefined })
-          : scheduler.rejected(block.blockNumber, counted)
+      const count = (blocks: ReadonlyArray<FetchedBlock>): Effect.Effect<unknown> => {
+        const counted: Array<ProcessedBlock> = []
+        const refused: Array<Effect.Effect<void>> = []
+        for (const block of blocks) {
+          const receipts = countOf(block)
+          // What is kept of a block from here on is three numbers: its bytes are free already.
+          gate.release(block.heldBytes)
+          if (typeof receipts === "number") counted.push(processed(block, receipts))
+          else refused.push(scheduler.rejected(block.blockNumber, receipts))
+        }
+        const passed =
+          counted.length > 0 ? out.offer({ blocks: counted, kept: undefined }) : Effect.void
+        return refused.length > 0
+          ? Effect.zipRight(Effect.all(refused, { discard: true }), passed)
+          : passed
       }
 
       yield* fetcher.blocks.pipe(

@@ -4,7 +4,8 @@
  *
  * In: the pool's joins and leaves, and the stages' reports. Out: a stream of {@link Assignment},
  * and {@link SchedulerShape.finished}. Events are taken one at a time and at once: a step is
- * synchronous, so no queue stands between a report and its effect.
+ * synchronous, so no queue stands between a report and its effect. What is reported of every single
+ * block is a plain call: an Effect for each would cost more than the step.
  *
  * Errors come with their tag; `verdict.ts` says what follows, {@link Blame} books it, and the core
  * is told no more than "attempt", "tried" and "lacks".
@@ -65,9 +66,9 @@ export interface SchedulerShape {
   /** Ends when the run is over. One consumer. */
   readonly assignments: Stream.Stream<Assignment>
   /** A block is fetched; true when it is still wanted from this batch and may be handed on. */
-  readonly delivered: (batchId: number, blockNumber: number) => Effect.Effect<boolean>
+  readonly delivered: (batchId: number, blockNumber: number) => boolean
   /** A block came after its batch had given it up; true when nobody else has it yet. */
-  readonly deliveredLate: (blockNumber: number) => Effect.Effect<boolean>
+  readonly deliveredLate: (blockNumber: number) => boolean
   /** Blocks of a batch could not be fetched. One call is one failure, whatever the blocks. */
   readonly failed: (
     batchId: number,
@@ -79,7 +80,7 @@ export interface SchedulerShape {
     batchId: number,
     blockNumbers: ReadonlyArray<number>,
     error: FetchError | undefined,
-  ) => Effect.Effect<void>
+  ) => void
   /** The slot is free; blocks of the batch that were not spoken of go back. */
   readonly batchEnded: (batchId: number) => Effect.Effect<void>
   /** A later stage refused a delivered block; its sender, named in the error, is blamed. */
@@ -94,7 +95,7 @@ export interface SchedulerShape {
    */
   readonly revoked: (blocks: BlockRanges, error: FetchError | undefined) => Effect.Effect<void>
   /** The last stage is through with a block. */
-  readonly done: (block: DoneBlock) => Effect.Effect<void>
+  readonly done: (block: DoneBlock) => void
   readonly progress: Effect.Effect<SchedulerProgress>
   /** Assigns nothing more; the run ends when what is out has come home. */
   readonly stop: Effect.Effect<void>
@@ -258,16 +259,15 @@ const makeScheduler = Effect.gen(function* () {
 
   return {
     assignments: Mailbox.toStream(assignments),
-    delivered: (batchId: number, block: number) =>
-      Effect.sync(() => {
-        const [answer] = dispatch({ _tag: "BlockDelivered", batchId, block })
-        const batch = batches.get(batchId)
-        if (answer?._tag !== "Accept") return false
-        if (batch !== undefined) batch.delivered += 1
-        return true
-      }),
+    delivered: (batchId: number, block: number) => {
+      const [answer] = dispatch({ _tag: "BlockDelivered", batchId, block })
+      const batch = batches.get(batchId)
+      if (answer?._tag !== "Accept") return false
+      if (batch !== undefined) batch.delivered += 1
+      return true
+    },
     deliveredLate: (block: number) =>
-      Effect.sync(() => dispatch({ _tag: "BlockArrivedLate", block })[0]?._tag === "Accept"),
+      dispatch({ _tag: "BlockArrivedLate", block })[0]?._tag === "Accept",
     failed: Effect.fnUntraced(function* (
       batchId: number,
       blocks: ReadonlyArray<number>,
@@ -287,8 +287,7 @@ const makeScheduler = Effect.gen(function* () {
       }
       giveBack(batchId, blocks, error)
     }),
-    returned: (batchId: number, blocks: ReadonlyArray<number>, error: FetchError | undefined) =>
-      Effect.sync(() => giveBack(batchId, blocks, error)),
+    returned: giveBack,
     batchEnded: Effect.fnUntraced(function* (batchId: number) {
       const batch = batches.get(batchId)
       batches.delete(batchId)
@@ -322,13 +321,12 @@ const makeScheduler = Effect.gen(function* () {
       dispatch({ _tag: "WorkAdded", ranges: blocks.ranges() })
       stats.blocksRequested += knownCount(state) - knownBefore
     }),
-    done: ({ blockNumber, senders, receiptCount }: DoneBlock) =>
-      Effect.sync(() => {
-        const commands = dispatch({ _tag: "BlockDone", block: blockNumber })
-        const completed = commands.some((command) => command._tag === "Completed")
-        if (completed) stats.blockSucceeded(peersOf(senders), receiptCount)
-        refuted = refuted.remove(blockNumber, blockNumber)
-      }),
+    done: ({ blockNumber, senders, receiptCount }: DoneBlock) => {
+      const commands = dispatch({ _tag: "BlockDone", block: blockNumber })
+      const completed = commands.some((command) => command._tag === "Completed")
+      if (completed) stats.blockSucceeded(peersOf(senders), receiptCount)
+      if (refuted.count > 0) refuted = refuted.remove(blockNumber, blockNumber)
+    },
     progress: Effect.sync(() => ({
       pending: state.normal.count + state.escalated.count,
       assigned: state.assigned.count,

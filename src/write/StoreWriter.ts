@@ -81,7 +81,7 @@ const makeWrite = Effect.gen(function* () {
       if (refusal !== undefined) yield* refuse(block, refusal)
       else {
         senders.add(block.blockNumber, block.senders.header.peerId)
-        yield* scheduler.done(block)
+        scheduler.done(block)
       }
     }
   })

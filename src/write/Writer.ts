@@ -26,14 +26,12 @@ export class Writer extends Context.Tag("annals/Writer")<Writer, WriterShape>() 
         const gate = yield* ByteGate
         return {
           run: Stream.runForEach(processor.batches, ({ blocks }) =>
-            Effect.forEach(
-              blocks,
-              (block) => {
+            Effect.sync(() => {
+              for (const block of blocks) {
                 gate.release(block.heldBytes)
-                return scheduler.done(block)
-              },
-              { discard: true },
-            ),
+                scheduler.done(block)
+              }
+            }),
           ),
         }
       }),
