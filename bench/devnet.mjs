@@ -5,10 +5,10 @@ import { createInterface } from "node:readline"
 const program = new URL("../dist/main.js", import.meta.url).pathname
 
 /** Starts peers that serve a generated chain of mainnet's shape; gives them and how to end them. */
-export const startPeers = async ({ blocks, peers, flags = [] }) => {
+export const startPeers = async ({ blocks, peers, shape = "mainnet", flags = [] }) => {
   const child = spawn(
     process.execPath,
-    [program, "devnet", `--generate=${blocks}`, "--shape=mainnet", `--peers=${peers}`, ...flags],
+    [program, "devnet", `--generate=${blocks}`, `--shape=${shape}`, `--peers=${peers}`, ...flags],
     { stdio: ["ignore", "pipe", "ignore", "ipc"] },
   )
   const enodes = []

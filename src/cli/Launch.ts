@@ -10,6 +10,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as RuntimeFlags from "effect/RuntimeFlags"
 import { Stop } from "../observe/Stop.ts"
 import { Terminal, loggerLayer, makeTerminal } from "../observe/Terminal.ts"
 import { ExitCode, exitCodeOfSignal } from "./exitCodes.ts"
@@ -24,6 +25,8 @@ const abort = (error: unknown): void => {
 }
 
 const processLayer = Layer.mergeAll(
+  // Nobody reads Effect's own counters of fibers, which every fiber would pay for.
+  RuntimeFlags.disableRuntimeMetrics,
   loggerLayer,
   Stop.layerProcess((signal) => process.exit(exitCodeOfSignal(signal))),
 ).pipe(Layer.provideMerge(Terminal.layerProcess(abort)))

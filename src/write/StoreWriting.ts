@@ -23,6 +23,7 @@ import { BlockRanges } from "../domain/blockRanges.ts"
 import { toHex0x } from "../domain/hex.ts"
 import { RlpError, RlpReader } from "../domain/rlp.ts"
 import type { Coverage } from "./coverage.ts"
+import { DEFAULT_COMPRESSION_LEVEL } from "./payloadCodec.ts"
 import type { BlockPayload } from "./rows.ts"
 import type { Insertion, Removal } from "./segments.ts"
 import type { StoreDatabase } from "./StoreDatabase.ts"
@@ -331,6 +332,7 @@ const makeTake = (
 ) => {
   const checks = checksText(sync.checks)
   const how = { checks, linked: checksLinks(checks) }
+  const { compressionLevel = DEFAULT_COMPRESSION_LEVEL } = sync
 
   return Effect.fnUntraced(function* (write: PendingWrite, block: BlockPayload) {
     const { blockNumber, hash } = block
@@ -358,6 +360,7 @@ const makeTake = (
       if (!write.kept.has(blockNumber)) write.kept.set(blockNumber, undefined)
       write.alreadyStored += 1
     } else {
+      yield* insertRows(database, payloadRows(block, compressionLevel))
       for (const table of rows) yield* insertRows(database, table)
       for (const table of sync.tables) coverage.add(table, blockNumber)
       write.kept.set(blockNumber, counts)
@@ -395,6 +398,7 @@ const takeOut = Effect.fnUntraced(function* (
 
 interface Decoded {
   readonly parentHash: Uint8Array
+  /** Those beside the payload's own. */
   readonly rows: ReadonlyArray<TableRows>
   readonly counts: Counts
 }
@@ -406,7 +410,7 @@ const decode = (block: BlockPayload, sync: SyncPurpose): Decoded | undefined => 
     const derived = sync.tables.map((table) => tableRows(table, block))
     return {
       parentHash: RlpReader.list(block.header).nextFixed(32),
-      rows: [payloadRows(block), blocks, ...derived],
+      rows: [blocks, ...derived],
       counts: countsOf(blocks),
     }
   } catch (error) {

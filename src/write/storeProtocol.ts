@@ -45,6 +45,8 @@ export interface SyncPurpose {
   readonly checks: ReadonlyArray<string>
   /** Beside genesis, which is always trusted. */
   readonly trusted: ReadonlyArray<TrustedHash>
+  /** How hard payloads are packed, by `payloadCodec.ts`; its default where none is given. */
+  readonly compressionLevel?: number
 }
 
 /** Limits of a transaction where nothing else is asked for: the contract's. */

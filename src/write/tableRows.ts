@@ -2,6 +2,7 @@
  * The rows of any derived table, by its name, and the way in which payloads lie in the store.
  */
 import { keccak256 } from "../domain/keccak.ts"
+import { packParts, unpackParts } from "./payloadCodec.ts"
 import {
   blockRow,
   logRows,
@@ -14,9 +15,6 @@ import type { BindValue } from "./rowValues.ts"
 import { bytesAt, numberAt, type Row } from "./storedValues.ts"
 import type { Senders } from "./transactionRow.ts"
 import { columnNames, type RowTable, type TableName } from "./tables.ts"
-
-/** Receipts in form 69, header and body as they came, nothing compressed. */
-export const PLAIN_CODEC = 0
 
 /** Rows of one table, their values one row after the other. */
 export interface TableRows {
@@ -38,27 +36,24 @@ export const tableRows = (
   return { table, count: pushRows(table, payload, values, senders), values }
 }
 
-/** The block's row in `payloads`. */
-export const payloadRows = (payload: BlockPayload): TableRows => ({
-  table: "payloads",
-  count: 1,
-  values: [payload.blockNumber, payload.header, payload.body, payload.receipts, PLAIN_CODEC],
-})
+/** The block's row in `payloads`, packed at a level of `payloadCodec.ts`. */
+export const payloadRows = (payload: BlockPayload, compressionLevel: number): TableRows => {
+  const { body, receipts, codec } = packParts(payload, compressionLevel)
+  const values = [payload.blockNumber, payload.header, body, receipts, codec]
+  return { table: "payloads", count: 1, values }
+}
 
 /** The query for {@link payloadOfRow}, without its condition. */
 export const PAYLOAD_QUERY = "SELECT block_number, header, body, receipts, codec FROM payloads"
 
-/** A payload as the store has it; undefined when its codec is not known. */
+/** A payload as the store has it; undefined when its codec is not known, or it does not unpack. */
 export const payloadOfRow = (row: Row): BlockPayload | undefined => {
-  if (numberAt(row, 4) !== PLAIN_CODEC) return undefined
+  const packed = { body: bytesAt(row, 2), receipts: bytesAt(row, 3), codec: numberAt(row, 4) }
+  const parts = unpackParts(packed)
+  if (parts === undefined) return undefined
   const header = bytesAt(row, 1)
-  return {
-    blockNumber: numberAt(row, 0),
-    hash: keccak256(header),
-    header,
-    body: bytesAt(row, 2),
-    receipts: bytesAt(row, 3),
-  }
+  const { body, receipts } = parts
+  return { blockNumber: numberAt(row, 0), hash: keccak256(header), header, body, receipts }
 }
 
 /** Bytes of a payload. */

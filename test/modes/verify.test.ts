@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { ExitCode } from "../../src/cli/exitCodes.ts"
 import { generateChain } from "../../src/devnet/generatedChain.ts"
 import { runVerify } from "../../src/modes/verify.ts"
+import { DEFAULT_COMPRESSION_LEVEL, NO_COMPRESSION } from "../../src/write/payloadCodec.ts"
 import { Store } from "../../src/write/Store.ts"
 import { optionalTables } from "../../src/write/tables.ts"
 import {
@@ -20,13 +21,19 @@ import { runMode } from "./storeModes.ts"
 
 const other = generateChain({ blocks: 12, shape: "light", seed: 77 })
 
-const filled = Effect.gen(function* () {
-  const dataDir = yield* temporaryDirectory
-  yield* withStore(syncOptions(dataDir, { tables: [...optionalTables] }), (store) =>
-    writeNow(store, payloads(light, 0, 12)),
-  )
-  return dataDir
-})
+const PLAIN = NO_COMPRESSION
+const PACKED = DEFAULT_COMPRESSION_LEVEL
+
+/** A store whose payloads are packed at a level; the damages below are written into plain ones. */
+const filled = (compressionLevel: number) =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const purpose = { tables: [...optionalTables], compressionLevel }
+    yield* withStore(syncOptions(dataDir, purpose), (store) =>
+      writeNow(store, payloads(light, 0, 12)),
+    )
+    return dataDir
+  })
 
 const verify = (dataDir: string, json = true) =>
   runMode(runVerify({ dataDir, json }, Store.layerInline))
@@ -162,26 +169,28 @@ const damages: ReadonlyArray<{
 ]
 
 describe("annals verify", () => {
-  it.scoped("finds nothing wrong with a store as it was written", () =>
-    Effect.gen(function* () {
-      const { code, stdout } = yield* verify(yield* filled)
-      assert.strictEqual(code, ExitCode.complete)
-      assert.deepEqual(JSON.parse(stdout), {
-        ok: true,
-        blocks: 13,
-        transactions: 120,
-        receipts: 120,
-        logs: 240,
-        rows: 13 + 120 + 240 + 24,
-        damage_count: 0,
-        damages: [],
-      })
-    }),
+  it.scoped.each([PLAIN, PACKED])(
+    "finds nothing wrong with a store as written, packed at %d",
+    (level) =>
+      Effect.gen(function* () {
+        const { code, stdout } = yield* verify(yield* filled(level))
+        assert.strictEqual(code, ExitCode.complete)
+        assert.deepEqual(JSON.parse(stdout), {
+          ok: true,
+          blocks: 13,
+          transactions: 120,
+          receipts: 120,
+          logs: 240,
+          rows: 13 + 120 + 240 + 24,
+          damage_count: 0,
+          damages: [],
+        })
+      }),
   )
 
   it.scoped.each(damages)("finds $does", ({ statement, values, block, what }) =>
     Effect.gen(function* () {
-      const dataDir = yield* filled
+      const dataDir = yield* filled(PLAIN)
       yield* query(dataDir, statement, values)
       const { code, stdout } = yield* verify(dataDir)
       assert.strictEqual(code, ExitCode.failedChecks)

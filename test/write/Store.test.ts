@@ -10,6 +10,7 @@ import { schemaVersion } from "../../src/write/schema.ts"
 import type { StoreError } from "../../src/write/StoreError.ts"
 import { openDatabase } from "../../src/write/StoreDatabase.ts"
 import { makeWriting } from "../../src/write/StoreWriting.ts"
+import { PAYLOAD_QUERY, payloadOfRow } from "../../src/write/tableRows.ts"
 import { optionalTables } from "../../src/write/tables.ts"
 import {
   blocksIn,
@@ -52,14 +53,13 @@ describe("Store", () => {
       assert.deepEqual(result.committed, [[0, 12]])
       assert.deepEqual([result.refused, result.removed, result.alreadyStored], [[], [], 0])
       for (const block of payloads(light, 0, 12)) {
-        const [row] = yield* query(
-          directory,
-          "SELECT header, body, receipts FROM payloads WHERE block_number = ?",
-          [block.blockNumber],
-        )
+        const [row] = yield* query(directory, `${PAYLOAD_QUERY} WHERE block_number = ?`, [
+          block.blockNumber,
+        ])
+        const stored = row && payloadOfRow(row)
         const { header, body, receipts } = block
         assert.deepEqual(
-          row?.map(hexOf),
+          [stored?.header, stored?.body, stored?.receipts].map(hexOf),
           [header, body, receipts].map((bytes) => toHex(bytes)),
         )
       }
