@@ -25,7 +25,7 @@ import type { Status } from "../src/wire/ethMessages.ts"
 import { initiate, nodeIdOf, respond } from "../src/wire/handshake.ts"
 import { listen } from "../src/wire/Listener.ts"
 import { openSession, type PeerAddress, type SessionOptions } from "../src/wire/Session.ts"
-import { tuneMemory } from "../src/wire/tuneMemory.ts"
+import { tuneEngine } from "../src/wire/tuneEngine.ts"
 
 const HOST = "127.0.0.1"
 const LISTENERS = 20
@@ -295,7 +295,7 @@ const dialFast = (plan: Plan) =>
 /** Carries a plan out; prints what came of it. */
 const client = (plan: Plan) =>
   Effect.gen(function* () {
-    tuneMemory()
+    tuneEngine()
     const handshake = yield* Effect.promise(() => countHandshakes(plan.countMs))
     const recoverMs = countSenders(plan.countMs / 4)
     const most = yield* dialFast(plan)

@@ -12,7 +12,7 @@ import { encodeReceipts, type Status } from "../src/wire/ethMessages.ts"
 import { nodeIdOf } from "../src/wire/handshake.ts"
 import { listen } from "../src/wire/Listener.ts"
 import { openSession, type SessionOptions } from "../src/wire/Session.ts"
-import { tuneMemory } from "../src/wire/tuneMemory.ts"
+import { tuneEngine } from "../src/wire/tuneEngine.ts"
 import { BLOCKS_PER_ANSWER, makeReceipts } from "./transportReceipts.ts"
 
 const HOST = "127.0.0.1"
@@ -68,7 +68,7 @@ type Ask = (n: number) => Effect.Effect<number>
 /** Our session, in a process that is tuned as the program's is. */
 const ours = (port: number) =>
   Effect.gen(function* () {
-    tuneMemory()
+    tuneEngine()
     const peer = { host: HOST, port, nodeId: nodeIdOf(SERVER_KEY) }
     const session = yield* openSession(peer, optionsOf(CLIENT_KEY, {}))
     const ask: Ask = (n) =>

@@ -40,7 +40,7 @@ import { layerStorePeerCache } from "../write/StorePeerCache.ts"
 import { layerStoreReader } from "../write/StoreReader.ts"
 import { layerStoreWriter } from "../write/StoreWriter.ts"
 import { Writer } from "../write/Writer.ts"
-import { tuneMemory } from "../wire/tuneMemory.ts"
+import { tuneEngine } from "../wire/tuneEngine.ts"
 import { clientId } from "./clientId.ts"
 import { elapsedSince, gatherPeers, tellNoPeers } from "./gatherPeers.ts"
 import { chooseNetwork, measureEnd, networkLayer, networkSettings } from "./network.ts"
@@ -58,7 +58,7 @@ export const runIngest = (
 ): Effect.Effect<ExitCode, UsageError, Stop | Terminal> =>
   Effect.scoped(
     Effect.gen(function* () {
-      tuneMemory()
+      tuneEngine()
       const chosen = yield* chooseNetwork(options)
       const { chain } = chosen
       const trusted = yield* trustedHashes(chain, options.trustedHashes)

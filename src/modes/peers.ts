@@ -25,7 +25,7 @@ import { PeerPool } from "../peers/PeerPool.ts"
 import { Survey } from "../peers/Survey.ts"
 import { type PeerJson, peerJson, type PeerSurvey, surveyTable } from "../peers/surveyTable.ts"
 import { Settings } from "../Settings.ts"
-import { tuneMemory } from "../wire/tuneMemory.ts"
+import { tuneEngine } from "../wire/tuneEngine.ts"
 import { clientId } from "./clientId.ts"
 import { tellNoPeers } from "./gatherPeers.ts"
 import { type ChosenNetwork, chooseNetwork, networkLayer, networkSettings } from "./network.ts"
@@ -45,7 +45,7 @@ export const runPeers = (
 ): Effect.Effect<ExitCode, UsageError, Stop | Terminal> =>
   Effect.scoped(
     Effect.gen(function* () {
-      tuneMemory()
+      tuneEngine()
       const chosen = yield* chooseNetwork(options)
       const surroundings = Layer.mergeAll(
         Settings.layer(networkSettings(options)),

@@ -26,7 +26,7 @@ import { Scheduler } from "../scheduler/Scheduler.ts"
 import { WorkList } from "../scheduler/WorkList.ts"
 import { Settings } from "../Settings.ts"
 import { Writer } from "../write/Writer.ts"
-import { tuneMemory } from "../wire/tuneMemory.ts"
+import { tuneEngine } from "../wire/tuneEngine.ts"
 import { clientId } from "./clientId.ts"
 import { elapsedSince, gatherPeers, tellNoPeers } from "./gatherPeers.ts"
 import { chooseNetwork, measureEnd, networkLayer, networkSettings } from "./network.ts"
@@ -39,7 +39,7 @@ export const runProbe = (
 ): Effect.Effect<ExitCode, UsageError, Stop | Terminal> =>
   Effect.scoped(
     Effect.gen(function* () {
-      tuneMemory()
+      tuneEngine()
       const chosen = yield* chooseNetwork(options)
       const { chain } = chosen
       const { receiptsPerRequest } = options
