@@ -1,14 +1,14 @@
 /**
  * `npm run bench:ingest`: what an ingest of mainnet's shape costs, in all and by thread, with and
  * without checks and tables, beside the sum of its parts measured in the same run. Peers are in
- * another process. Prints one JSON; takes some three minutes.
+ * another process. Prints one JSON; takes some five minutes.
  */
 import { mkdtempSync, rmSync } from "node:fs"
 import os from "node:os"
 import path from "node:path"
 import { median, round, runBenchmark, runOnce, startPeers } from "./devnet.mjs"
 
-const BLOCKS = 1_500
+const BLOCKS = 5_000
 const PEERS = 10
 const ROUNDS = 3
 

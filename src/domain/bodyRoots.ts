@@ -13,6 +13,8 @@ import { orderedTrieRoot } from "./trieRoot.ts"
  */
 export const bodyRoots = (body: Uint8Array): Uint8Array => {
   const { transactions, uncles, withdrawals } = openBody(body)
+  // Only items have a hash: what is none must not get one.
+  uncles.countRest()
   const roots = [
     orderedTrieRoot(itemsOf(transactions, nextTransaction)),
     keccak256(encodeList([uncles.rest()])),
