@@ -14,7 +14,7 @@ import type { Anchor, ChainSpec } from "../chain/chainSpec.ts"
 import { ExitCode, exitCodeOfSignal } from "../cli/exitCodes.ts"
 import type { IngestOptions } from "../cli/syncOptions.ts"
 import { UsageError } from "../cli/UsageError.ts"
-import { and, BlockRanges } from "../domain/blockRanges.ts"
+import { and, between, BlockRanges } from "../domain/blockRanges.ts"
 import { equalBytes, toHex0x } from "../domain/hex.ts"
 import { Fetcher } from "../fetch/Fetcher.ts"
 import { layerIngestPlan } from "../fetch/IngestPlan.ts"
@@ -216,6 +216,7 @@ const ingestRange = Effect.fnUntraced(function* (options: IngestOptions) {
     ...fields,
   })
   const { endBlock } = options
+  yield* tellLessChecked(options)
   if (endBlock !== undefined && stored.runEnd(startBlock) >= endBlock) {
     yield* terminal.log(`annals: blocks ${startBlock} to ${endBlock} are stored already`)
     return ended(ExitCode.complete)
@@ -320,6 +321,17 @@ const fillTables = Effect.fnUntraced(function* (options: IngestOptions, end: Ing
     startBlock: options.startBlock,
     endBlock,
   })
+})
+
+/** What is stored is not fetched again; whoever asks for more checks than it passed is told so. */
+const tellLessChecked = Effect.fnUntraced(function* ({ startBlock, endBlock }: IngestOptions) {
+  const { opened } = yield* Store
+  const range = between(startBlock, endBlock ?? Infinity)
+  const blocks = BlockRanges.fromRanges(opened.lessChecked)
+  if (and(blocks, range).next(0) === undefined) return
+  const terminal = yield* Terminal
+  const line = `annals: ${blocks.count} stored blocks have passed fewer checks than this run's --verify: annals verify checks them for everything`
+  yield* terminal.log(line, "warning")
 })
 
 /** What a block is taken to need on disk before any is stored: one of today's mainnet. */

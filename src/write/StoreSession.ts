@@ -56,7 +56,7 @@ export const openSession = Effect.fn("Store.open")(function* (
     const databaseBytes = yield* database.sizeBytes
     return {
       ...readers,
-      opened: { covered: {}, removed: [], databaseBytes },
+      opened: { covered: {}, lessChecked: [], removed: [], databaseBytes },
       write: () => refuse,
       flush: refuse,
       buildTables: () => refuse,

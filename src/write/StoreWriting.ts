@@ -19,7 +19,7 @@
  *       be what is in the file. All writes, present and to come, fail with that error.
  */
 import { Cause, Deferred, Duration, Effect, type Scope } from "effect"
-import { BlockRanges } from "../domain/blockRanges.ts"
+import { type BlockRange, BlockRanges } from "../domain/blockRanges.ts"
 import { toHex0x } from "../domain/hex.ts"
 import { RlpError, RlpReader } from "../domain/rlp.ts"
 import type { Coverage } from "./coverage.ts"
@@ -74,6 +74,7 @@ export const makeWriting = Effect.fnUntraced(function* (
       covered: Object.fromEntries(
         coverage.names().map((name) => [name, [...coverage.of(name).ranges()]]),
       ),
+      lessChecked: sync === undefined ? [] : lessChecked(coverage, sync.checks),
       removed,
       databaseBytes: yield* database.sizeBytes,
     },
@@ -319,6 +320,16 @@ const decide = <A>(decision: () => A): Effect.Effect<A, StoreError> =>
       error instanceof StoreError ? Effect.fail(error) : Effect.die(error),
     ),
   )
+
+/** The stored blocks that were not checked for all of `checks`. */
+const lessChecked = (
+  { segments }: Coverage,
+  checks: ReadonlyArray<string>,
+): ReadonlyArray<BlockRange> =>
+  segments.list().flatMap(({ from, to, checks: done }) => {
+    const names = new Set(done.split(","))
+    return checks.every((check) => names.has(check)) ? [] : [[from, to] as const]
+  })
 
 /** The checks of a run as `coverage` spells them. */
 export const checksText = (checks: ReadonlyArray<string>): string => [...checks].sort().join(",")

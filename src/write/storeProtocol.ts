@@ -62,6 +62,8 @@ export const DATABASE_FILE = "annals.db"
 /** What a store holds when it is opened: the ranges of each dataset, by its name. */
 export interface Opened {
   readonly covered: Readonly<Record<string, ReadonlyArray<BlockRange>>>
+  /** Stored blocks that were not checked for all that this run checks for. */
+  readonly lessChecked: ReadonlyArray<BlockRange>
   /** Blocks that newly trusted hashes refuted; they are gone. */
   readonly removed: ReadonlyArray<Removal>
   readonly databaseBytes: number

@@ -119,6 +119,20 @@ describe("an ingest of a generated chain", () => {
     await verify(directory)
   })
 
+  it("says so when what is stored has passed fewer checks than are asked for now", async () => {
+    const directory = newStore()
+    await withDevnet(1, ["--generate=20", "--shape=light"], async (devnet) => {
+      const args = ["--network=devnet", "--end-block=20"]
+      const some = await sync(devnet, directory, [...args, "--verify=links,receipts"])
+      assert.notInclude(some.stderr, "fewer checks")
+      const all = await sync(devnet, directory, args)
+      assert.strictEqual(all.code, 0)
+      assert.match(all.stderr, /21 stored blocks have passed fewer checks .* annals verify/)
+      const fewer = await sync(devnet, directory, [...args, "--verify=links"])
+      assert.notInclude(fewer.stderr, "fewer checks")
+    })
+  })
+
   it("anchors what links down from a trusted hash", async () => {
     const directory = newStore()
     await withDevnet(2, ["--generate=80", "--shape=tiny"], async (devnet) => {
