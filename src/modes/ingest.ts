@@ -237,7 +237,9 @@ const ingestRange = Effect.fnUntraced(function* (options: IngestOptions) {
     return ended(ExitCode.gaps, { endBlock: last })
   }
   const work = BlockRanges.of(startBlock, last).subtract(stored)
-  yield* tellWork(work, stored.count, opened.databaseBytes)
+  const guessedBytes =
+    options.tables.length > 0 ? GUESSED_BLOCK_BYTES_WITH_TABLES : GUESSED_BLOCK_BYTES
+  yield* tellWork(work, stored.count, opened.databaseBytes, guessedBytes)
   const startedMs = yield* Clock.currentTimeMillis
   const cpuAtStartMs = usage.cpuMs()
   return yield* Effect.scoped(fetchWork(work)).pipe(
@@ -334,8 +336,10 @@ const tellLessChecked = Effect.fnUntraced(function* ({ startBlock, endBlock }: I
   yield* terminal.log(line, "warning")
 })
 
-/** What a block is taken to need on disk before any is stored: one of today's mainnet. */
-const GUESSED_BLOCK_BYTES = 250_000
+/** What a block is taken to need on disk before any is stored: one of today's mainnet, packed. */
+const GUESSED_BLOCK_BYTES = 110_000
+/** The same with all tables. */
+const GUESSED_BLOCK_BYTES_WITH_TABLES = 400_000
 /** What a second is taken to bring: slow peers far away. */
 const GUESSED_BLOCKS_PER_SEC = 200
 /** Below this nobody needs a warning. */
@@ -345,11 +349,12 @@ const tellWork = Effect.fnUntraced(function* (
   work: BlockRanges,
   storedBlocks: number,
   databaseBytes: number,
+  guessedBytes: number,
 ) {
   if (work.count < LARGE_RUN_BLOCKS) return
   const terminal = yield* Terminal
   const known = storedBlocks >= LARGE_RUN_BLOCKS
-  const blockBytes = known ? databaseBytes / storedBlocks : GUESSED_BLOCK_BYTES
+  const blockBytes = known ? databaseBytes / storedBlocks : guessedBytes
   const gigabytes = (work.count * blockBytes) / 1e9
   const minutes = work.count / GUESSED_BLOCKS_PER_SEC / 60
   const size = `${known ? "about" : "at most about"} ${gigabytes.toPrecision(2)} GB`
