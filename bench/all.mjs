@@ -54,8 +54,8 @@ const benchmarks = {
   scheduler: [],
   scale: [
     {
-      what: "rate with a silent peer",
-      pick: (run) => run.rate_with_a_silent_peer_to_without,
+      what: "rate with a slow peer",
+      pick: (run) => run.rate_with_a_slow_peer_to_without,
       asked: "",
     },
   ],
