@@ -28,6 +28,9 @@ export interface ByteGateShape {
   readonly free: () => number
 }
 
+/** Headers of a batch may weigh this many times what they are taken to weigh before they come. */
+export const HEADERS_OVERDRAW = 2
+
 /** See {@link ByteGateShape}. */
 export class ByteGate extends Context.Tag("annals/ByteGate")<ByteGate, ByteGateShape>() {
   /** A gate over the budget of the settings. */
@@ -36,8 +39,9 @@ export class ByteGate extends Context.Tag("annals/ByteGate")<ByteGate, ByteGateS
     Effect.map(Settings, (settings) => {
       // A batch holds its headers while it waits for room for its receipts. Room for the headers
       // of all slots on top keeps them from waiting for each other for ever.
-      const { maxPeers, slotsPerPeer, blocksPerAssignment, headerBytes } = settings
-      const headers = maxPeers * slotsPerPeer * blocksPerAssignment * headerBytes
+      const { maxPeers, maxInbound, slotsPerPeer, blocksPerAssignment, headerBytes } = settings
+      const slots = (maxPeers + maxInbound) * slotsPerPeer
+      const headers = slots * blocksPerAssignment * headerBytes * HEADERS_OVERDRAW
       return makeByteGate(settings.bytesInFlight + headers)
     }),
   )

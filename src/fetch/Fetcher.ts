@@ -27,8 +27,9 @@ import type { PeerPool } from "../peers/PeerPool.ts"
 import { type Assignment, Scheduler } from "../scheduler/Scheduler.ts"
 import { Settings } from "../Settings.ts"
 import { endOrFail } from "./EndOrFail.ts"
+import { fittingHeaders } from "./fittingHeaders.ts"
 import { type BatchAssembly, type BatchOutcome, makeAssembler } from "./BatchAssembly.ts"
-import { ByteGate } from "./ByteGate.ts"
+import { ByteGate, HEADERS_OVERDRAW } from "./ByteGate.ts"
 import { checkHeaders, type HashedHeader } from "./checkHeaders.ts"
 import { MissingHeaders, Truncated, WrongHeader } from "./FetchError.ts"
 import { FetchPlan } from "./FetchPlan.ts"
@@ -254,9 +255,11 @@ const makeHeadersFetch = Effect.fnUntraced(function* (lanes: PeerLanes) {
         peer.getBlockHeaders({ start: fromBlock, limit, skip: 0, reverse: false }, timeoutMs),
     })
     const answer = yield* lanes.inTurn(peer, ["headers"], reservedBytes, ask)
-    yield* check(assignment, answer.headers).pipe(
+    const { headers, heldBytes } = fittingHeaders(answer, HEADERS_OVERDRAW * reservedBytes)
+    gate.release(answer.bytes - heldBytes)
+    yield* check(assignment, headers).pipe(
       Effect.flatMap(use),
-      Effect.ensuring(Effect.sync(() => gate.release(answer.bytes))),
+      Effect.ensuring(Effect.sync(() => gate.release(heldBytes))),
     )
   })
 })

@@ -4,6 +4,7 @@
  */
 import { Clock, Duration, Effect } from "effect"
 import { Terminal } from "../observe/Terminal.ts"
+import { Inbound } from "../peers/Inbound.ts"
 import { Dialer } from "../peers/Dialer.ts"
 import { type PooledPeer, PeerPool } from "../peers/PeerPool.ts"
 import { PeerSource } from "../peers/PeerSource.ts"
@@ -28,11 +29,12 @@ const MOST_NAMED = 20
 export const gatherPeers: Effect.Effect<
   ReadonlyArray<PooledPeer>,
   never,
-  PeerPool | Dialer | Settings | Terminal
+  PeerPool | Dialer | Inbound | Settings | Terminal
 > = Effect.gen(function* () {
   const { minPeers, giveUpMs } = yield* Settings
   const pool = yield* PeerPool
   const dialer = yield* Dialer
+  const inbound = yield* Inbound
   const terminal = yield* Terminal
 
   const enough = pool.connected.pipe(
@@ -52,7 +54,8 @@ export const gatherPeers: Effect.Effect<
     Effect.forever,
   )
   yield* Effect.all([enough, warm], { concurrency: "unbounded", discard: true }).pipe(
-    Effect.race(dialer.noneLeft),
+    // Where we listen, somebody may come whom nobody named.
+    Effect.race(inbound.port === 0 ? dialer.noneLeft : Effect.never),
     Effect.race(tell),
     Effect.timeoutOption(Duration.millis(Math.max(giveUpMs, LEAST_WAIT_MS))),
     Effect.ensuring(terminal.endProgress),

@@ -43,7 +43,7 @@ import { Writer } from "../write/Writer.ts"
 import { tuneEngine } from "../wire/tuneEngine.ts"
 import { clientId } from "./clientId.ts"
 import { elapsedSince, gatherPeers, tellNoPeers } from "./gatherPeers.ts"
-import { chooseNetwork, measureEnd, networkLayer, networkSettings } from "./network.ts"
+import { chooseNetwork, lastBlock, networkLayer, networkSettings } from "./network.ts"
 import { endWithStoreError } from "./storeErrors.ts"
 import { tellMissing } from "./tellMissing.ts"
 
@@ -93,19 +93,17 @@ export const runIngest = (
         ProcessUsage.layer,
         Chain.layer(chain),
       )
-      return yield* ingest(options, directory).pipe(
-        Effect.provide(
-          Layer.provideMerge(
-            networkLayer(
-              options,
-              chosen,
-              { privateKey, clientId },
-              cacheOf(options),
-              layerStoreReader(directory),
-            ),
-            surroundings,
-          ),
-        ),
+      const network = networkLayer(
+        options,
+        chosen,
+        { privateKey, clientId },
+        cacheOf(options),
+        layerStoreReader(directory),
+      )
+      // The network is let go before tables are built: nobody would listen to it any more.
+      const fetched = Effect.provide(measured(ingestRange(options)), network)
+      return yield* ingest(options, directory, fetched).pipe(
+        Effect.provide(surroundings),
         Effect.provide(store),
       )
     }),
@@ -154,7 +152,25 @@ interface IngestEnd {
   readonly failed: BlockRanges
 }
 
-const ingest = Effect.fnUntraced(function* (options: IngestOptions, directory: string) {
+/** An end, and what it took until then: before the goodbyes, and before tables are built. */
+interface MeasuredEnd extends IngestEnd {
+  readonly elapsedMs: number
+  readonly cpuMs: number
+}
+
+const measured = <E, R>(range: Effect.Effect<IngestEnd, E, R>) =>
+  Effect.gen(function* () {
+    const end = yield* range
+    const elapsedMs = yield* elapsedSince(end.startedMs)
+    const cpuMs = (yield* ProcessUsage).cpuMs() - end.cpuAtStartMs
+    return { ...end, elapsedMs, cpuMs }
+  })
+
+const ingest = Effect.fnUntraced(function* <E, R>(
+  options: IngestOptions,
+  directory: string,
+  range: Effect.Effect<MeasuredEnd, E, R>,
+) {
   const terminal = yield* Terminal
   const stop = yield* Stop
   const store = yield* Store
@@ -162,7 +178,7 @@ const ingest = Effect.fnUntraced(function* (options: IngestOptions, directory: s
   const ingestStats = yield* IngestStats
   const usage = yield* ProcessUsage
   const chain = yield* Chain
-  const fetched = yield* ingestRange(options)
+  const fetched = yield* range
   const end = yield* Effect.raceFirst(
     Effect.as(fillTables(options, fetched), fetched),
     Effect.map(stop.requested, (signal) => ({
@@ -179,8 +195,8 @@ const ingest = Effect.fnUntraced(function* (options: IngestOptions, directory: s
       startBlock: options.startBlock,
       endBlock: end.endBlock,
       complete: end.complete,
-      elapsedMs: yield* elapsedSince(end.startedMs),
-      cpuMs: usage.cpuMs() - end.cpuAtStartMs,
+      elapsedMs: end.elapsedMs,
+      cpuMs: end.cpuMs,
       maxRssMib: usage.maxRssMib(),
       receiptsPerRequest: options.receiptsPerRequest ?? MOST_BLOCKS_PER_REQUEST,
       failedBlocks: [...end.failed.ranges()],
@@ -230,7 +246,8 @@ const ingestRange = Effect.fnUntraced(function* (options: IngestOptions) {
     yield* tellNoPeers
     return ended(ExitCode.noPeers)
   }
-  const last = endBlock ?? (yield* measureEnd(startBlock, options.rollbackWindow))
+  const last = yield* Effect.raceFirst(lastBlock(options), Effect.as(stop.requested, undefined))
+  if (last === undefined) return ended(exitCodeOfSignal(yield* stop.requested))
   if (last < startBlock) {
     const line = `annals: nothing to fetch: the peers' head less the rollback window is block ${last}, below the start block ${startBlock}`
     yield* terminal.log(line, "error")

@@ -80,7 +80,8 @@ export const networkSettings = (options: NetworkOptions): Partial<SettingsShape>
   maxPeers: options.maxPeers,
   minPeers: options.minPeers,
   maxOutbound: options.maxOutbound,
-  maxInbound: options.maxInbound,
+  // Where nothing listens nobody comes in, and nothing is kept ready for them.
+  maxInbound: options.port === undefined ? 0 : options.maxInbound,
   maxConcurrentDials: options.maxConcurrentDials,
 })
 
@@ -232,11 +233,22 @@ export const measureEnd = Effect.fnUntraced(function* (
   const untilMs = (yield* Clock.currentTimeMillis) + giveUpMs
   for (;;) {
     const peers = yield* pool.connected
-    const end = agreedHead(peers.map(({ serves }) => serves.headers?.to ?? -1)) - rollbackWindow
+    // Anyone can dial us, several times: whom we chose says where history ends.
+    const chosen = peers.filter(({ peer }) => !peer.inbound)
+    const asked = chosen.length > 0 ? chosen : peers
+    const end = agreedHead(asked.map(({ serves }) => serves.headers?.to ?? -1)) - rollbackWindow
     if (end >= startBlock || (yield* Clock.currentTimeMillis) >= untilMs) return end
     yield* Effect.sleep(Duration.millis(LOOK_EVERY_MS))
   }
 })
+
+/** The last block to fetch: the one that the user names, or the last that is history for the peers. */
+export const lastBlock = ({
+  startBlock,
+  endBlock,
+  rollbackWindow,
+}: Pick<NetworkOptions, "startBlock" | "endBlock" | "rollbackWindow">) =>
+  endBlock === undefined ? measureEnd(startBlock, rollbackWindow) : Effect.succeed(endBlock)
 
 /**
  * The highest head that two peers reach, so that one alone can make a run neither endless nor

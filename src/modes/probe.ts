@@ -29,7 +29,7 @@ import { Writer } from "../write/Writer.ts"
 import { tuneEngine } from "../wire/tuneEngine.ts"
 import { clientId } from "./clientId.ts"
 import { elapsedSince, gatherPeers, tellNoPeers } from "./gatherPeers.ts"
-import { chooseNetwork, measureEnd, networkLayer, networkSettings } from "./network.ts"
+import { chooseNetwork, lastBlock, networkLayer, networkSettings } from "./network.ts"
 import { endWithStoreError } from "./storeErrors.ts"
 import { tellMissing } from "./tellMissing.ts"
 
@@ -111,10 +111,11 @@ const probe = Effect.fnUntraced(function* (options: ProbeOptions) {
     end = none(ExitCode.noPeers)
   } else {
     cpuAtStartMs = usage.cpuMs()
-    end = yield* probeRange(
-      options,
-      options.endBlock ?? (yield* measureEnd(options.startBlock, options.rollbackWindow)),
-    )
+    const last = yield* Effect.raceFirst(lastBlock(options), Effect.as(stop.requested, undefined))
+    end =
+      last === undefined
+        ? none(exitCodeOfSignal(yield* stop.requested))
+        : yield* probeRange(options, last)
   }
   const summary = summarize(stats, {
     mode: "probe",

@@ -12,6 +12,7 @@
  */
 import { Clock, Context, Deferred, Duration, Effect, FiberSet, Layer, Stream } from "effect"
 import { type Enode, formatEnode } from "../chain/enode.ts"
+import { ByteGate } from "../fetch/ByteGate.ts"
 import { Stats } from "../observe/Stats.ts"
 import { Settings } from "../Settings.ts"
 import type { Session } from "../wire/Session.ts"
@@ -69,7 +70,7 @@ export class Dialer extends Context.Tag("annals/Dialer")<Dialer, DialerShape>() 
   static readonly layerCached: Layer.Layer<
     Dialer,
     never,
-    PeerSource | PeerConnector | PeerKeeper | Reputation | Stats | Settings | PeerCache
+    PeerSource | PeerConnector | PeerKeeper | Reputation | ByteGate | Stats | Settings | PeerCache
   > = Layer.scoped(
     Dialer,
     Effect.suspend(() => makeDialer),
@@ -79,7 +80,7 @@ export class Dialer extends Context.Tag("annals/Dialer")<Dialer, DialerShape>() 
   static readonly layer: Layer.Layer<
     Dialer,
     never,
-    PeerSource | PeerConnector | PeerKeeper | Reputation | Stats | Settings
+    PeerSource | PeerConnector | PeerKeeper | Reputation | ByteGate | Stats | Settings
   > = Layer.provide(Dialer.layerCached, PeerCache.layerNone)
 }
 
@@ -87,6 +88,7 @@ const makeDialer = Effect.gen(function* () {
   const settings = yield* Settings
   const source = yield* PeerSource
   const reputation = yield* Reputation
+  const gate = yield* ByteGate
   const stats = yield* Stats
   const book = new CandidateBook({ firstMs: settings.redialMs, mostMs: settings.maxRedialMs })
   const records = new Map<string, DialRecord>()
@@ -131,7 +133,11 @@ const makeDialer = Effect.gen(function* () {
       blocks: stats.peers.get(peerId)?.blocks ?? 0,
     }))
     const full = (yield* FiberSet.size(lives)) >= places
-    if (!full || !book.ready(nowMs)) return rotation.observe(seats, nowMs)
+    // While the later stages hold the room for answers, nobody is given anything to serve.
+    const starved = gate.free() < settings.bytesInFlight / 4
+    if (!full || starved || !book.ready(nowMs)) {
+      return rotation.observe(seats, nowMs, starved)
+    }
     const seat = sitting.get(rotation.victim(seats, nowMs) ?? "")
     if (seat === undefined) return
     seat.useless = true
@@ -220,7 +226,7 @@ const makeLife = Effect.fnUntraced(function* ({ note, connecting, opened }: Life
   const remember = (nodeId: string, error: SessionOpenError): Effect.Effect<void> => {
     if (isFinal(error)) return cache.forget(nodeId)
     // A peer that is full is alive, and may have room another time.
-    return error._tag === "RefusedByPeer" && error.reason === "too_many_peers"
+    return error._tag === "RefusedByPeer" && isBusy(error.reason)
       ? seen(nodeId)
       : cache.note(nodeId, { failures: 1 })
   }
@@ -260,6 +266,10 @@ const makeLife = Effect.fnUntraced(function* ({ note, connecting, opened }: Life
       ),
     )
 })
+
+/** What a peer says that is full, or to which there is a session already. */
+const isBusy = (reason: string): boolean =>
+  reason === "too_many_peers" || reason === "already_connected"
 
 /** A node on another chain, or without our protocol, does not change its mind within a run. */
 const isFinal = (error: SessionOpenError): boolean =>

@@ -14,7 +14,7 @@ import { Stats } from "../observe/Stats.ts"
 import { OurHead } from "../serving/OurHead.ts"
 import { Settings } from "../Settings.ts"
 import type { Session, SessionClosed } from "../wire/Session.ts"
-import type { RequestError } from "../wire/WireError.ts"
+import { type RequestError, Timeout } from "../wire/WireError.ts"
 import { measureFloor } from "./FloorProbe.ts"
 import { type HeaderInHand, type HeadSubject, measureHead } from "./HeadProbe.ts"
 import { PeerCache, type PeerCacheShape } from "./PeerCache.ts"
@@ -42,6 +42,11 @@ export interface PeerKeeperShape {
 
 /** Peers that are measured at once: more would crowd out the fetching. */
 const MEASURED_AT_ONCE = 24
+/** Of these, peers that dialled us: who comes in must not keep those that we chose from their turn. */
+const INBOUND_MEASURED_AT_ONCE = 8
+/** How long a measurement may take, in deadlines of a request, and at least, in ms. */
+const MEASUREMENT_DEADLINES = 6
+const LEAST_MEASUREMENT_MS = 20_000
 /** How often it is looked whether something is to be measured again. */
 const LOOK_EVERY_MS = 12_000
 /** Misses that may wait to be looked at; of more, the newest tell enough. */
@@ -73,7 +78,9 @@ const makeKeeper = Effect.gen(function* () {
   const stats = yield* Stats
   const cache = yield* PeerCache
   const ourHead = yield* OurHead
-  const places = yield* Effect.makeSemaphore(MEASURED_AT_ONCE)
+  const ownPlaces = yield* Effect.makeSemaphore(MEASURED_AT_ONCE - INBOUND_MEASURED_AT_ONCE)
+  const inboundPlaces = yield* Effect.makeSemaphore(INBOUND_MEASURED_AT_ONCE)
+  const deadlineMs = Math.max(MEASUREMENT_DEADLINES * requestTimeoutMs, LEAST_MEASUREMENT_MS)
 
   /**
    * Measures once. A failure is struck, and waited out; none then, and whether the session is over.
@@ -84,8 +91,15 @@ const makeKeeper = Effect.gen(function* () {
     session: Session,
     measuring: Effect.Effect<A, MeasureError>,
   ): Effect.Effect<Measured<A>> =>
-    places
-      .withPermits(1)(measuring)
+    (session.inbound ? inboundPlaces : ownPlaces)
+      .withPermits(1)(
+        // Each answer in time, and no end of questions: that is slow too.
+        Effect.timeoutFail(measuring, {
+          duration: Duration.millis(deadlineMs),
+          onTimeout: () =>
+            new Timeout({ peerId: session.peerId, what: "headers", afterMs: deadlineMs }),
+        }),
+      )
       .pipe(
         Effect.map((value): Measured<A> => ({ _tag: "Found", value })),
         Effect.catchAll((error) =>
@@ -107,7 +121,8 @@ const makeKeeper = Effect.gen(function* () {
         measured._tag === "Found"
           ? Effect.zipRight(
               cache.note(session.peerId, { head: measured.value.header.number }),
-              ourHead.offer(session.peerId, measured.value),
+              // Anyone can dial us, as often as they like: whom we chose says what is announced.
+              session.inbound ? Effect.void : ourHead.offer(session.peerId, measured.value),
             )
           : Effect.void,
       ),
@@ -210,6 +225,7 @@ const makeKeeper = Effect.gen(function* () {
   return {
     keep: Effect.fnUntraced(function* (session: Session) {
       stats.sessionOpened(session.peerId, session.client, session.ethVersion, session.inbound)
+      if (pool.has(session.peerId)) yield* session.disconnect("already_connected")
       const head = yield* firstHead(session)
       if (head !== undefined) yield* inPool(session, head)
       const closed = yield* session.closed

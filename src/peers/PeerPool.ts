@@ -31,6 +31,8 @@ export interface PeerPoolShape {
   readonly leave: (peerId: string) => Effect.Effect<void>
   /** What a peer serves is now known to be this; nothing happens when it is not in. */
   readonly changed: (peerId: string, serves: Serves) => Effect.Effect<void>
+  /** Whether a peer is in. */
+  readonly has: (peerId: string) => boolean
   /** Whether a connected peer serves this kind of a block, as far as is known. */
   readonly serves: (peerId: string, kind: RequestKind, block: number) => boolean
   /** A peer had nothing of a kind at a block: it is measured again. */
@@ -87,6 +89,7 @@ export class PeerPool extends Context.Tag("annals/PeerPool")<PeerPool, PeerPoolS
         join,
         leave,
         changed,
+        has: (peerId) => entries.has(peerId),
         serves: (peerId, kind, block) => {
           const entry = entries.get(peerId)
           return entry !== undefined && servesKind(entry.serves, kind, block)

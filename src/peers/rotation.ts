@@ -42,11 +42,16 @@ export class Rotation {
   #accounts = new Map<string, Account>()
   #nextMs = 0
 
-  /** Takes in who is here at `nowMs`; who is not in it is forgotten. */
-  observe(seats: Iterable<Seat>, nowMs: number): void {
+  /**
+   * Takes in who is here at `nowMs`; who is not in it is forgotten. `excused`: nobody could serve,
+   * for reasons of our own.
+   */
+  observe(seats: Iterable<Seat>, nowMs: number, excused = false): void {
     const accounts = new Map<string, Account>()
     for (const seat of seats) {
-      accounts.set(seat.peerId, afterLook(this.#accounts.get(seat.peerId), seat, nowMs))
+      const account = afterLook(this.#accounts.get(seat.peerId), seat, nowMs)
+      if (excused) account.servedMs = nowMs
+      accounts.set(seat.peerId, account)
     }
     this.#accounts = accounts
   }

@@ -102,10 +102,14 @@ const makeAnswers = Effect.fnUntraced(function* (options: AnswerOptions) {
       case "GetBlockHeaders":
         return Effect.map(headersOf(reader, ourHead, request, limits), whole)
       case "GetBlockBodies":
-        return Effect.map(reader.bodies(request.hashes, limits), whole)
+        return Effect.map(reader.bodies(request.hashes.slice(0, limits.lookups), limits), whole)
       case "GetReceipts":
-        return Effect.map(reader.receipts(receiptsQuery(version, request), limits), (lists) =>
-          cutReceipts(version, lists),
+        return Effect.map(
+          reader.receipts(
+            receiptsQuery(version, { ...request, hashes: request.hashes.slice(0, limits.lookups) }),
+            limits,
+          ),
+          (lists) => cutReceipts(version, lists),
         )
     }
   }
@@ -131,8 +135,23 @@ const makeAnswers = Effect.fnUntraced(function* (options: AnswerOptions) {
   return { onRequest, unsent }
 })
 
-/** The header of our head from memory, what follows it and everything else from what is held. */
+/**
+ * Headers from what is held; where it has none at the start, that of our head from memory, and what
+ * follows it. By number what is held comes first: it is checked, and one chain.
+ */
 const headersOf = (
+  reader: HistoryReaderShape,
+  ourHead: OurHeadShape,
+  query: HeadersQuery,
+  limits: AnswerLimits,
+): Effect.Effect<ReadonlyArray<Uint8Array>, HistoryUnavailable> =>
+  typeof query.start === "number"
+    ? Effect.flatMap(reader.headers(query, limits), (held) =>
+        held.length > 0 ? Effect.succeed(held) : headersFromMemory(reader, ourHead, query, limits),
+      )
+    : headersFromMemory(reader, ourHead, query, limits)
+
+const headersFromMemory = (
   reader: HistoryReaderShape,
   ourHead: OurHeadShape,
   query: HeadersQuery,

@@ -33,6 +33,9 @@ export type RunHandler = (effect: Effect.Effect<void>) => Fiber.RuntimeFiber<voi
 
 type Job = () => Effect.Effect<void> | undefined
 
+/** Answers that one peer has not taken, in bytes, beyond which it gets empty ones: two large ones. */
+const MOST_UNSENT_BYTES = 4 * 1024 * 1024
+
 /** The answering side of one session. */
 export class Serving {
   readonly #link: MessageLink
@@ -95,7 +98,10 @@ export class Serving {
     return () =>
       Effect.suspend(() => handler(request)).pipe(
         Effect.map((answer) => {
-          if (answer !== null) this.#answer(code + 1, answer)
+          if (answer === null) return
+          // Who takes nothing is told nothing more: others have a share in what may wait.
+          const taken = this.#unsentBytes < MOST_UNSENT_BYTES
+          this.#answer(code + 1, taken ? answer : this.#empty(request))
         }),
         Effect.tapErrorCause((cause) =>
           Cause.isInterruptedOnly(cause)

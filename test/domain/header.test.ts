@@ -1,6 +1,11 @@
 import { FastCheck as fc } from "effect"
 import { assert, describe, it } from "vitest"
-import { EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT, readHeader } from "../../src/domain/header.ts"
+import {
+  EMPTY_OMMERS_HASH,
+  EMPTY_TRIE_ROOT,
+  MOST_HEADER_BYTES,
+  readHeader,
+} from "../../src/domain/header.ts"
 import { keccak256 } from "../../src/domain/keccak.ts"
 import { encodeBytes, encodeList, encodeUint, RlpError } from "../../src/domain/rlp.ts"
 
@@ -38,6 +43,16 @@ const failure = (run: () => unknown): unknown => {
 }
 
 describe("readHeader", () => {
+  it("takes the seals of a hundred signers, and nothing that is no header for its length", () => {
+    const withExtra = (bytes: number) =>
+      encodeList(legacyFields().with(12, encodeBytes(new Uint8Array(bytes))))
+    assert.strictEqual(readHeader(withExtra(32 + 100 * 20 + 65)).number, 1_234_567)
+    assert.instanceOf(
+      failure(() => readHeader(withExtra(MOST_HEADER_BYTES))),
+      RlpError,
+    )
+  })
+
   it("reads the fields of a header with 15 fields", () => {
     const header = readHeader(encodeList(legacyFields()))
     assert.deepEqual(

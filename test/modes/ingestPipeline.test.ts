@@ -4,6 +4,8 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Layer } from "effect"
+import { RlpReader, encodeBytes, encodeList } from "../../src/domain/rlp.ts"
+import { keccak256 } from "../../src/domain/keccak.ts"
 import { BlockRanges } from "../../src/domain/blockRanges.ts"
 import { generateChain } from "../../src/devnet/generatedChain.ts"
 import { lieKinds } from "../../src/devnet/lies.ts"
@@ -198,6 +200,44 @@ describe("an ingest in memory", () => {
       const exit = yield* Effect.exit(ingest({ peers, pool }))
       assert.isTrue(Exit.isFailure(exit))
       assert.include(String(exit), "the thread is lost")
+    }),
+  )
+
+  it.scoped("is not held up by peers that make headers as long as they may be", () =>
+    Effect.gen(function* () {
+      // Linked, rising, and six times as long as real ones: nothing but their hash is wrong.
+      const bloat = (request: EthRequest, items: ReadonlyArray<Uint8Array>) => {
+        if (request._tag !== "GetBlockHeaders") return items
+        let parent: Uint8Array | undefined
+        return items.map((item) => {
+          const fields = RlpReader.list(item)
+          const parts: Array<Uint8Array> = []
+          while (!fields.done) parts.push(fields.next().item())
+          parts[12] = encodeBytes(new Uint8Array(3_000))
+          if (parent !== undefined) parts[0] = encodeBytes(parent)
+          const header = encodeList(parts)
+          parent = keccak256(header)
+          return header
+        })
+      }
+      const bloaters = ["a", "b", "c", "d", "e", "f"].map((name) =>
+        fakePeer({ name, served, latencyMs: 5, alter: bloat }),
+      )
+      const honest = fakePeer({ name: "honest", served, latencyMs: 20 })
+      const end = yield* ingest({
+        peers: [...bloaters, honest],
+        settings: {
+          bytesInFlight: 200_000,
+          receiptsAnswerBytes: 30_000,
+          receiptsPerRequest: 4,
+          maxPeers: 4,
+          maxInbound: 0,
+          giveUpMs: 20_000,
+        },
+      })
+      assert.deepStrictEqual(end.failed, [])
+      assert.strictEqual(end.status.blocks, 121)
+      assert.strictEqual(end.heldBytes, 0)
     }),
   )
 

@@ -5,6 +5,7 @@ import { Chain } from "../../src/chain/Chain.ts"
 import type { Enode } from "../../src/chain/enode.ts"
 import { generateChain, generatedChainSpec } from "../../src/devnet/generatedChain.ts"
 import { Blame } from "../../src/fetch/Blame.ts"
+import { ByteGate } from "../../src/fetch/ByteGate.ts"
 import { Stats } from "../../src/observe/Stats.ts"
 import { Dialer } from "../../src/peers/Dialer.ts"
 import { PeerCache } from "../../src/peers/PeerCache.ts"
@@ -46,7 +47,13 @@ const layers = (candidates: ReadonlyArray<Candidate>, settings: Partial<Settings
     Layer.provide(PeerKeeper.layer),
     Layer.provideMerge(Blame.layer),
     Layer.provideMerge(
-      Layer.mergeAll(Reputation.layer, PeerPool.layer, PeerCache.layerNone, OurHead.layer),
+      Layer.mergeAll(
+        Reputation.layer,
+        PeerPool.layer,
+        PeerCache.layerNone,
+        OurHead.layer,
+        ByteGate.layer,
+      ),
     ),
     Layer.provideMerge(
       Layer.mergeAll(Settings.layer(settings), Stats.layer, Chain.layer(generatedChainSpec())),

@@ -24,6 +24,15 @@ describe("the rotation of peers", () => {
     assert.strictEqual(look(GRACE_MS, 150, 50), "never")
   })
 
+  it("lets nobody go for what kept them all from serving", () => {
+    const rotation = new Rotation()
+    const seats = [seat("a"), seat("b")]
+    rotation.observe(seats, 0)
+    rotation.observe(seats, GRACE_MS - 1, true)
+    assert.isUndefined(rotation.victim(seats, GRACE_MS))
+    assert.strictEqual(rotation.victim(seats, 2 * GRACE_MS), "a")
+  })
+
   it("lets one go at a time", () => {
     const rotation = new Rotation()
     const seats = [seat("a"), seat("b")]
