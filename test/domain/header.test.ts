@@ -42,10 +42,11 @@ const failure = (run: () => unknown): unknown => {
   return undefined
 }
 
+const withExtra = (bytes: number): Uint8Array =>
+  encodeList(legacyFields().with(12, encodeBytes(new Uint8Array(bytes))))
+
 describe("readHeader", () => {
   it("takes the seals of a hundred signers, and nothing that is no header for its length", () => {
-    const withExtra = (bytes: number) =>
-      encodeList(legacyFields().with(12, encodeBytes(new Uint8Array(bytes))))
     assert.strictEqual(readHeader(withExtra(32 + 100 * 20 + 65)).number, 1_234_567)
     assert.instanceOf(
       failure(() => readHeader(withExtra(MOST_HEADER_BYTES))),

@@ -34,6 +34,22 @@ const tight = {
   giveUpMs: 20_000,
 }
 
+/** Headers that are linked, rising, and six times as long as real ones: only their hash is wrong. */
+const bloat: Alter = (request, items) => {
+  if (request._tag !== "GetBlockHeaders") return items
+  let parent: Uint8Array | undefined
+  return items.map((item) => {
+    const fields = RlpReader.list(item)
+    const parts: Array<Uint8Array> = []
+    while (!fields.done) parts.push(fields.next().item())
+    parts[12] = encodeBytes(new Uint8Array(3_000))
+    if (parent !== undefined) parts[0] = encodeBytes(parent)
+    const header = encodeList(parts)
+    parent = keccak256(header)
+    return header
+  })
+}
+
 describe("an ingest in memory", () => {
   it.scoped("stores all blocks of honest peers, checked, without a retry", () =>
     Effect.gen(function* () {
@@ -205,21 +221,6 @@ describe("an ingest in memory", () => {
 
   it.scoped("is not held up by peers that make headers as long as they may be", () =>
     Effect.gen(function* () {
-      // Linked, rising, and six times as long as real ones: nothing but their hash is wrong.
-      const bloat = (request: EthRequest, items: ReadonlyArray<Uint8Array>) => {
-        if (request._tag !== "GetBlockHeaders") return items
-        let parent: Uint8Array | undefined
-        return items.map((item) => {
-          const fields = RlpReader.list(item)
-          const parts: Array<Uint8Array> = []
-          while (!fields.done) parts.push(fields.next().item())
-          parts[12] = encodeBytes(new Uint8Array(3_000))
-          if (parent !== undefined) parts[0] = encodeBytes(parent)
-          const header = encodeList(parts)
-          parent = keccak256(header)
-          return header
-        })
-      }
       const bloaters = ["a", "b", "c", "d", "e", "f"].map((name) =>
         fakePeer({ name, served, latencyMs: 5, alter: bloat }),
       )
