@@ -183,12 +183,16 @@ describe("a packed payload that was damaged", () => {
   it("is found by its checksum wherever a byte of its content changes", () => {
     if (native === undefined) return
     const frame = frameOf(mainnet.body, native)
+    const content = decompress(frame, MOST_PACKED_BYTES, native)
+    assert.deepEqual(content, mainnet.body)
     fc.assert(
       // From behind the frame's header on.
       fc.property(fc.integer({ min: 9, max: frame.length - 1 }), fc.nat(7), (at, bit) => {
         const bytes = Uint8Array.from(frame)
         bytes[at]! ^= 1 << bit
-        assert.isUndefined(decompress(bytes, MOST_PACKED_BYTES, native))
+        const read = decompress(bytes, MOST_PACKED_BYTES, native)
+        // A match may as well point to another place that holds the same bytes.
+        if (read !== undefined) assert.deepEqual(read, content)
       }),
       { numRuns: 500 },
     )
