@@ -18,6 +18,19 @@ afterAll(() => rmSync(dataDir, { recursive: true }))
 
 const CHAIN = ["--generate=600", "--shape=tiny", "--discovery"]
 
+/** How many peers are found, in the first of these times that is enough: on a busy machine it takes its time. */
+const foundWithin = async (
+  seconds: ReadonlyArray<number>,
+  looking: ReadonlyArray<string>,
+): Promise<number> => {
+  const [first = 0, ...longer] = seconds
+  const found = await run(["peers", "--json", ...looking, "--max-peers=60", `--for=${first}`])
+  assert.strictEqual(found.code, 0, found.stderr)
+  const report: PeersReport = JSON.parse(found.stdout)
+  const enough = report.peers.length >= 55 || longer.length === 0
+  return enough ? report.peers.length : foundWithin(longer, looking)
+}
+
 describe("sixty peers that find each other", () => {
   it("are found by annals from one bootnode, within its limits, and used", async () => {
     await withDevnet(20, CHAIN, async (first) => {
@@ -25,10 +38,7 @@ describe("sixty peers that find each other", () => {
       await withDevnet(20, [...CHAIN, bootnode], async () => {
         await withDevnet(20, [...CHAIN, bootnode], async () => {
           const looking = ["--network=devnet", "--no-discovery=false", bootnode]
-          const found = await run(["peers", "--json", ...looking, "--max-peers=60", "--for=14"])
-          assert.strictEqual(found.code, 0, found.stderr)
-          const report: PeersReport = JSON.parse(found.stdout)
-          assert.isAtLeast(report.peers.length, 55)
+          assert.isAtLeast(await foundWithin([14, 45], looking), 55)
 
           const args = ["--max-peers=12", "--min-peers=12", `--data-dir=${dataDir}`, "--json"]
           const sync = await run(["sync", ...looking, "--end-block=600", ...args])
@@ -42,5 +52,5 @@ describe("sixty peers that find each other", () => {
         })
       })
     })
-  })
+  }, 180_000)
 })
