@@ -70,10 +70,11 @@ export interface SettingsShape {
   /** What one header is taken to weigh before it is there. */
   readonly headerBytes: number
   /**
-   * Fetched blocks queued before a stage. Their bytes are bounded by `bytesInFlight`; this bounds
-   * the bookkeeping, about 1 kB a block.
+   * Groups of blocks, those of one answer or one pack, that are queued before a stage. Their bytes are
+   * bounded by `bytesInFlight`; this bounds the bookkeeping, about 1 kB a block, where blocks are
+   * empty: 64 groups are some 2,000 of them.
    */
-  readonly stageQueueBlocks: number
+  readonly stageQueueGroups: number
 }
 
 /** The values without any flag. */
@@ -101,7 +102,7 @@ export const defaults: SettingsShape = {
   receiptsAnswerBytes: 2 * 1024 * 1024,
   answerTargetBytes: 1_500_000,
   headerBytes: 700,
-  stageQueueBlocks: 512,
+  stageQueueGroups: 64,
 }
 
 /** The tunables in force. */

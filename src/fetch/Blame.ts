@@ -12,7 +12,10 @@ import { type Verdict, verdict } from "./verdict.ts"
 
 /** See the module. */
 export interface BlameShape {
-  /** Counts a failure and says what follows; the peer's account is untouched. */
+  /**
+   * Counts a failure and says what follows; the peer's account is untouched. What the peer had nothing
+   * of is told to the pool, which has it measured.
+   */
   readonly count: (error: FetchError) => Verdict
   /** Holds a consequence against a peer; a ban ends its session. */
   readonly punish: (peerId: string, consequence: PeerConsequence) => Effect.Effect<Standing>

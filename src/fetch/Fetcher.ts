@@ -60,7 +60,7 @@ export class Fetcher extends Context.Tag("annals/Fetcher")<Fetcher, FetcherShape
       const settings = yield* Settings
       const scheduler = yield* Scheduler
       const out = yield* Mailbox.make<ReadonlyArray<FetchedBlock>>({
-        capacity: settings.stageQueueBlocks,
+        capacity: settings.stageQueueGroups,
       })
       const fetchBatch = yield* makeBatchFetch(out)
       yield* scheduler.assignments.pipe(

@@ -14,7 +14,7 @@ import type { Anchor, ChainSpec } from "../chain/chainSpec.ts"
 import { ExitCode, exitCodeOfSignal } from "../cli/exitCodes.ts"
 import type { IngestOptions } from "../cli/syncOptions.ts"
 import { UsageError } from "../cli/UsageError.ts"
-import { and, between, BlockRanges } from "../domain/blockRanges.ts"
+import { and, BlockRanges } from "../domain/blockRanges.ts"
 import { equalBytes, toHex0x } from "../domain/hex.ts"
 import { Fetcher } from "../fetch/Fetcher.ts"
 import { layerIngestPlan } from "../fetch/IngestPlan.ts"
@@ -345,11 +345,15 @@ const fillTables = Effect.fnUntraced(function* (options: IngestOptions, end: Ing
 /** What is stored is not fetched again; whoever asks for more checks than it passed is told so. */
 const tellLessChecked = Effect.fnUntraced(function* ({ startBlock, endBlock }: IngestOptions) {
   const { opened } = yield* Store
-  const range = between(startBlock, endBlock ?? Infinity)
-  const blocks = BlockRanges.fromRanges(opened.lessChecked)
-  if (and(blocks, range).next(0) === undefined) return
+  const blocks = BlockRanges.fromRanges(
+    opened.lessChecked.map(([from, to]) => [
+      Math.max(from, startBlock),
+      Math.min(to, endBlock ?? to),
+    ]),
+  )
+  if (blocks.count === 0) return
   const terminal = yield* Terminal
-  const line = `annals: ${blocks.count} stored blocks have passed fewer checks than this run's --verify: annals verify checks them for everything`
+  const line = `annals: ${blocks.count} stored blocks of the range have passed fewer checks than this run's --verify: annals verify checks them for everything`
   yield* terminal.log(line, "warning")
 })
 

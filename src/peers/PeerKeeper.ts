@@ -226,8 +226,10 @@ const makeKeeper = Effect.gen(function* () {
     keep: Effect.fnUntraced(function* (session: Session) {
       stats.sessionOpened(session.peerId, session.client, session.ethVersion, session.inbound)
       if (pool.has(session.peerId)) yield* session.disconnect("already_connected")
-      const head = yield* firstHead(session)
-      if (head !== undefined) yield* inPool(session, head)
+      else {
+        const head = yield* firstHead(session)
+        if (head !== undefined) yield* inPool(session, head)
+      }
       const closed = yield* session.closed
       stats.network.sessionClosed(closed.by, closed.reason)
       return describeClosed(closed)

@@ -79,8 +79,8 @@ export class CandidateBook {
 
   /** Whether some node was never dialled. */
   get untried(): boolean {
-    for (const { state, failures, settled } of this.#entries.values()) {
-      if (state === "idle" && failures === 0 && !settled) return true
+    for (const { state, settled } of this.#entries.values()) {
+      if (state === "idle" && !settled) return true
     }
     return false
   }

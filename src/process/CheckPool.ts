@@ -15,9 +15,9 @@
  * - closing the Layer ends the threads.
  */
 import { existsSync } from "node:fs"
-import { fileURLToPath } from "node:url"
 import { Worker } from "node:worker_threads"
 import { Context, Duration, Effect, Layer } from "effect"
+import { threadProgram } from "./threadProgram.ts"
 import type { BlockCheck, Check } from "./checkBlock.ts"
 import { CheckThreadLost } from "./CheckError.ts"
 import type { CheckReply, CheckRequest } from "./checkMessages.ts"
@@ -45,7 +45,7 @@ export interface CheckPoolShape {
 export class CheckPool extends Context.Tag("annals/CheckPool")<CheckPool, CheckPoolShape>() {
   /** Checks in `count` threads, at least one. Dies when their program is missing. */
   static readonly layerThreads = (count: number): Layer.Layer<CheckPool> =>
-    CheckPool.layerWith({ count, program: threadProgram() })
+    CheckPool.layerWith({ count, program: threadProgram("process/checkWorker.js") })
 
   /** As {@link CheckPool.layerThreads}, with the threads' program given by its path. */
   static readonly layerWith = (options: {
@@ -84,12 +84,6 @@ export class CheckPool extends Context.Tag("annals/CheckPool")<CheckPool, CheckP
     threadsCpuMs: () => [],
   }))
 }
-
-/** The built thread program, as seen from the bundle, from one of its chunks, or from the source. */
-const threadProgram = (): string | undefined =>
-  ["./process/checkWorker.js", "../process/checkWorker.js", "../../dist/process/checkWorker.js"]
-    .map((place) => fileURLToPath(new URL(place, import.meta.url)))
-    .find((file) => existsSync(file))
 
 /** Packs that a thread has at once: the one it checks, and one that it need not wait for. */
 const PACKS_PER_THREAD = 2

@@ -45,7 +45,7 @@ export const layerChecking = (
     Effect.gen(function* () {
       const settings = yield* Settings
       const fetcher = yield* Fetcher
-      const out = yield* Mailbox.make<ProcessedBatch>({ capacity: settings.stageQueueBlocks })
+      const out = yield* Mailbox.make<ProcessedBatch>({ capacity: settings.stageQueueGroups })
       const check = yield* makeCheck(checks, out)
       const packs = yield* packed(fetcher.blocks)
       yield* packs.pipe(

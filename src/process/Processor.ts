@@ -59,7 +59,7 @@ export class Processor extends Context.Tag("annals/Processor")<Processor, Proces
       const fetcher = yield* Fetcher
       const scheduler = yield* Scheduler
       const gate = yield* ByteGate
-      const out = yield* Mailbox.make<ProcessedBatch>({ capacity: settings.stageQueueBlocks })
+      const out = yield* Mailbox.make<ProcessedBatch>({ capacity: settings.stageQueueGroups })
 
       const count = (blocks: ReadonlyArray<FetchedBlock>): Effect.Effect<unknown> => {
         const counted: Array<ProcessedBlock> = []

@@ -1,6 +1,5 @@
 /**
- * Reads the history that this program holds, for whoever asks it: peers, and programs that ask by
- * JSON-RPC.
+ * Reads the history that this program holds, for the peers that ask for it.
  *
  * In: block numbers and hashes, with limits that the caller gives. Out: the bytes of headers,
  * bodies and receipts as the peers sent them and as they were checked. The store's Layers are in
@@ -38,10 +37,6 @@ export interface HistoryReaderShape {
   readonly bodies: (hashes: ReadonlyArray<Uint8Array>, limits: AnswerLimits) => Items
   /** One list of receipts a block, in the order of their hashes. */
   readonly receipts: (query: ReceiptsQuery, limits: AnswerLimits) => Items
-  /** The height of the block with this hash of 32 bytes; undefined when it is not held. */
-  readonly blockNumberOf: (
-    hash: Uint8Array,
-  ) => Effect.Effect<number | undefined, HistoryUnavailable>
   /** The blocks that are held, rising, no two ranges touching. */
   readonly held: Effect.Effect<ReadonlyArray<BlockRange>, HistoryUnavailable>
 }
@@ -56,7 +51,6 @@ export class HistoryReader extends Context.Tag("annals/HistoryReader")<
     headers: () => Effect.succeed([]),
     bodies: () => Effect.succeed([]),
     receipts: () => Effect.succeed([]),
-    blockNumberOf: () => Effect.succeed(undefined),
     held: Effect.succeed([]),
   })
 
@@ -69,7 +63,6 @@ export class HistoryReader extends Context.Tag("annals/HistoryReader")<
       headers: (query, limits) => Effect.sync(() => headersFrom(source, query, limits)),
       bodies: (hashes, limits) => Effect.sync(() => bodiesOf(source, hashes, limits)),
       receipts: (query, limits) => Effect.sync(() => receiptsOf(source, query, limits)),
-      blockNumberOf: (hash) => Effect.sync(() => source.numberOf(hash)),
       held: Effect.succeed(held),
     })
 }

@@ -4,7 +4,7 @@
  *
  * Peers ask for the header of the head that is announced to them, and drop who does not have it
  * (PROTOCOL "Staying welcome"). So it is a real one of which the header is in memory: what was
- * measured at the peers, by the rule of `headRule.ts`. Before any was measured it is genesis.
+ * measured at the peers that we dialled, by the rule of `headRule.ts`. Before any was measured it is genesis.
  *
  * The fork id of our Status and the check of the peer's go by the same head. The range that we
  * announce begins at the head itself, unless an unbroken run of stored blocks leads up to it.

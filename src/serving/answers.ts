@@ -7,6 +7,7 @@
  * where an answer would pass 10 MiB (EIP-7975). Headers stop at the first that is not there; of
  * what is asked by hash, blocks that are not there are passed over.
  */
+import type { ReceiptsForm } from "../domain/receiptList.ts"
 import { encodeList, RlpReader } from "../domain/rlp.ts"
 import {
   encodeItems,
@@ -27,9 +28,6 @@ export interface HistorySource {
   /** RLP of the list of receipts in this form. */
   readonly receiptsAt: (blockNumber: number, form: ReceiptsForm) => Uint8Array | undefined
 }
-
-/** The two forms of a block's receipts; see `domain/receipts.ts`. */
-export type ReceiptsForm = 68 | 69
 
 /** How much an answer may hold, and cost. */
 export interface AnswerLimits {

@@ -79,8 +79,6 @@ const ask = (
       const { query, limits } = request.argument
       return Effect.map(session.receipts(query, limits), packItems)
     }
-    case "blockNumberOf":
-      return session.blockNumberOf(request.argument)
     case "held":
       return session.held
   }

@@ -32,7 +32,6 @@ export interface ReaderSession {
   readonly headers: (query: HeadersQuery, limits: AnswerLimits) => Items
   readonly bodies: (hashes: ReadonlyArray<Uint8Array>, limits: AnswerLimits) => Items
   readonly receipts: (query: ReceiptsQuery, limits: AnswerLimits) => Items
-  readonly blockNumberOf: (hash: Uint8Array) => Effect.Effect<number | undefined, StoreError>
   readonly held: Effect.Effect<ReadonlyArray<BlockRange>, StoreError>
 }
 
@@ -54,7 +53,6 @@ export const openReaderSession = Effect.fn("StoreReader.open")(function* (
     headers: (query, limits) => read(() => headersFrom(source, query, limits)),
     bodies: (hashes, limits) => read(() => bodiesOf(source, hashes, limits)),
     receipts: (query, limits) => read(() => receiptsOf(source, query, limits)),
-    blockNumberOf: (hash) => read(() => source.numberOf(hash)),
     held: Effect.map(
       database.rows("SELECT from_block, to_block FROM coverage WHERE dataset = 'payloads'"),
       (rows) => [

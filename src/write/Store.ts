@@ -10,11 +10,10 @@
  * ends by itself is fatal: every call, present and to come, fails. A write that
  * is interrupted leaves the store in order, and its blocks in it or not.
  */
-import { existsSync } from "node:fs"
 import path from "node:path"
-import { fileURLToPath } from "node:url"
 import { Worker } from "node:worker_threads"
 import { Context, Duration, Effect, Layer } from "effect"
+import { threadProgram } from "../process/threadProgram.ts"
 import type { PeerRecord } from "../peers/peerCacheFile.ts"
 import type { BlockPayload } from "./rows.ts"
 import { StoreError } from "./StoreError.ts"
@@ -72,7 +71,7 @@ export class Store extends Context.Tag("annals/Store")<Store, StoreShape>() {
       Effect.gen(function* () {
         const thread = yield* Effect.acquireRelease(
           Effect.suspend(() => {
-            const program = threadProgram()
+            const program = threadProgram("write/storeThread.js")
             return program === undefined
               ? new StoreError({
                   path: fileOf(options),
@@ -125,12 +124,6 @@ export class Store extends Context.Tag("annals/Store")<Store, StoreShape>() {
 const ignore = (): void => undefined
 
 const fileOf = ({ directory }: OpenOptions): string => path.join(directory, DATABASE_FILE)
-
-/** The built thread program, as seen from the bundle, from one of its chunks, or from the source. */
-const threadProgram = (): string | undefined =>
-  ["./write/storeThread.js", "../write/storeThread.js", "../../dist/write/storeThread.js"]
-    .map((place) => fileURLToPath(new URL(place, import.meta.url)))
-    .find((file) => existsSync(file))
 
 /** How long the thread may take to commit, checkpoint and close before it is ended. */
 const CLOSE_MS = 60_000

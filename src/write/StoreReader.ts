@@ -9,9 +9,9 @@
  * itself is not started again: every question, present and to come, fails.
  */
 import { existsSync } from "node:fs"
-import { fileURLToPath } from "node:url"
 import { Worker } from "node:worker_threads"
 import { Duration, Effect, Layer } from "effect"
+import { threadProgram } from "../process/threadProgram.ts"
 import { HistoryReader, HistoryUnavailable } from "../serving/HistoryReader.ts"
 import {
   type ReaderCallName,
@@ -24,7 +24,7 @@ import type { StoreError } from "./StoreError.ts"
 
 /** In a thread of its own. The directory's store is opened at the first question. */
 export const layerStoreReader = (directory: string): Layer.Layer<HistoryReader> =>
-  layerStoreReaderWith(directory, threadProgram())
+  layerStoreReaderWith(directory, threadProgram("write/readerThread.js"))
 
 /** As {@link layerStoreReader}, with the thread's program given by its path. */
 export const layerStoreReaderWith = (
@@ -45,7 +45,6 @@ export const layerStoreReaderWith = (
           Effect.map(thread.call("bodies", { hashes, limits }), unpackItems),
         receipts: (query, limits) =>
           Effect.map(thread.call("receipts", { query, limits }), unpackItems),
-        blockNumberOf: (hash) => thread.call("blockNumberOf", hash),
         held: Effect.suspend(() => thread.call("held", null)),
       }),
     ),
@@ -63,7 +62,6 @@ export const layerStoreReaderInline = (directory: string): Layer.Layer<HistoryRe
         headers: (query, limits) => Effect.mapError(session.headers(query, limits), unavailable),
         bodies: (hashes, limits) => Effect.mapError(session.bodies(hashes, limits), unavailable),
         receipts: (query, limits) => Effect.mapError(session.receipts(query, limits), unavailable),
-        blockNumberOf: (hash) => Effect.mapError(session.blockNumberOf(hash), unavailable),
         held: Effect.mapError(session.held, unavailable),
       }
     }),
@@ -71,12 +69,6 @@ export const layerStoreReaderInline = (directory: string): Layer.Layer<HistoryRe
 
 const unavailable = ({ message }: StoreError): HistoryUnavailable =>
   new HistoryUnavailable({ reason: message })
-
-/** The built thread program, as seen from the bundle, from one of its chunks, or from the source. */
-const threadProgram = (): string | undefined =>
-  ["./write/readerThread.js", "../write/readerThread.js", "../../dist/write/readerThread.js"]
-    .map((place) => fileURLToPath(new URL(place, import.meta.url)))
-    .find((file) => existsSync(file))
 
 /** How long the thread may take to close the store; it is in the middle of a question at most. */
 const CLOSE_MS = 5_000

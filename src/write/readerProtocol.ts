@@ -35,7 +35,6 @@ export interface ReaderCalls {
     readonly request: { readonly query: ReceiptsQuery; readonly limits: AnswerLimits }
     readonly reply: PackedItems
   }
-  readonly blockNumberOf: { readonly request: Uint8Array; readonly reply: number | undefined }
   readonly held: { readonly request: null; readonly reply: ReadonlyArray<BlockRange> }
   readonly close: { readonly request: null; readonly reply: null }
 }

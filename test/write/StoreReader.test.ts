@@ -90,8 +90,10 @@ describe("the reader of the store", () => {
         const ask = { hashes: hashes(8, 10), form: 68, firstReceipt: 0 } as const
         const [list, ...more] = yield* reader.receipts(ask, limits)
         assert.deepEqual([Buffer.from(list!), more], [Buffer.from(chain.receipts68At(10)!), []])
-        assert.strictEqual(yield* reader.blockNumberOf(chain.hashAt(12)!), 12)
-        assert.strictEqual(yield* reader.blockNumberOf(chain.hashAt(9)!), undefined)
+        const byHash = (number: number) =>
+          reader.headers({ ...from, start: chain.hashAt(number)!, limit: 1 }, limits)
+        assert.deepEqual(asBuffers(yield* byHash(12)), asBuffers(headersAt(12, 12)))
+        assert.deepEqual(yield* byHash(9), [])
         assert.deepEqual(yield* reader.held, [[10, 19]])
       }).pipe(Effect.provide(layerStoreReaderInline(directory)))
     }),

@@ -180,23 +180,25 @@ describe("a packed payload that was damaged", () => {
     assert.isUndefined(unpackParts({ ...small, receipts: Uint8Array.of(0xc0) }))
   })
 
-  it("is found by its checksum wherever a byte of its content changes", () => {
-    if (native === undefined) return
-    const frame = frameOf(mainnet.body, native)
-    const content = decompress(frame, MOST_PACKED_BYTES, native)
-    assert.deepEqual(content, mainnet.body)
-    fc.assert(
-      // From behind the frame's header on.
-      fc.property(fc.integer({ min: 9, max: frame.length - 1 }), fc.nat(7), (at, bit) => {
-        const bytes = Uint8Array.from(frame)
-        bytes[at]! ^= 1 << bit
-        const read = decompress(bytes, MOST_PACKED_BYTES, native)
-        // A match may as well point to another place that holds the same bytes.
-        if (read !== undefined) assert.deepEqual(read, content)
-      }),
-      { numRuns: 500 },
-    )
-  })
+  it.skipIf(native === undefined)(
+    "is found by its checksum wherever a byte of its content changes",
+    () => {
+      const frame = frameOf(mainnet.body, native!)
+      const content = decompress(frame, MOST_PACKED_BYTES, native)
+      assert.deepEqual(content, mainnet.body)
+      fc.assert(
+        // From behind the frame's header on.
+        fc.property(fc.integer({ min: 9, max: frame.length - 1 }), fc.nat(7), (at, bit) => {
+          const bytes = Uint8Array.from(frame)
+          bytes[at]! ^= 1 << bit
+          const read = decompress(bytes, MOST_PACKED_BYTES, native)
+          // A match may as well point to another place that holds the same bytes.
+          if (read !== undefined) assert.deepEqual(read, content)
+        }),
+        { numRuns: 500 },
+      )
+    },
+  )
 })
 
 describe.each(libraries)("zstd by $name", ({ library }) => {
