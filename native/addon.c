@@ -1,0 +1,120 @@
+/*
+ * What of keccak.c is called from JavaScript, by Node-API:
+ *
+ *   lanes                                how many messages hashMany works on at once; 1: no vectors
+ *   hashMany(memory, jobs, jobsEnd, n)   a table of jobs, as src/domain/keccakBatch.ts describes it,
+ *                                        n at once: 8 or 4, at most as many as `lanes`
+ *   hash(data, digest)                   writes the 32 bytes of the digest
+ *   update(state, data)                  absorbs; a state of zeros is a fresh one
+ *   digest(state, digest)                reads; the state goes on
+ *
+ * All bytes are Uint8Arrays. Wrong arguments throw; they are the caller's fault.
+ */
+#include <node_api.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "keccak.h"
+
+typedef struct {
+  uint8_t *data;
+  size_t length;
+} Bytes;
+
+static bool bytes_of(napi_env env, napi_value value, Bytes *bytes) {
+  napi_typedarray_type type;
+  void *data;
+  const napi_status status =
+      napi_get_typedarray_info(env, value, &type, &bytes->length, &data, NULL, NULL);
+  bytes->data = data;
+  if (status == napi_ok && type == napi_uint8_array) return true;
+  napi_throw_type_error(env, NULL, "a Uint8Array is wanted");
+  return false;
+}
+
+/* Reads `count` arguments that are bytes, each at least as long as asked for. */
+static bool take_bytes(napi_env env, napi_callback_info info, int count, Bytes *bytes,
+                       const size_t *least) {
+  napi_value values[2];
+  size_t given = (size_t)count;
+  if (napi_get_cb_info(env, info, &given, values, NULL, NULL) != napi_ok) return false;
+  for (int i = 0; i < count; i++) {
+    if (!bytes_of(env, values[i], &bytes[i])) return false;
+    if (bytes[i].length < least[i]) {
+      napi_throw_range_error(env, NULL, "an array is too short");
+      return false;
+    }
+  }
+  return true;
+}
+
+static napi_value js_hash(napi_env env, napi_callback_info info) {
+  Bytes bytes[2];
+  if (!take_bytes(env, info, 2, bytes, (const size_t[]){0, KECCAK_DIGEST_BYTES})) return NULL;
+  KeccakSponge sponge = {0};
+  keccak_absorb(&sponge, bytes[0].data, bytes[0].length);
+  keccak_squeeze(&sponge, bytes[1].data);
+  return NULL;
+}
+
+static napi_value js_update(napi_env env, napi_callback_info info) {
+  Bytes bytes[2];
+  if (!take_bytes(env, info, 2, bytes, (const size_t[]){sizeof(KeccakSponge), 0})) return NULL;
+  KeccakSponge sponge;
+  memcpy(&sponge, bytes[0].data, sizeof(KeccakSponge));
+  keccak_absorb(&sponge, bytes[1].data, bytes[1].length);
+  memcpy(bytes[0].data, &sponge, sizeof(KeccakSponge));
+  return NULL;
+}
+
+static napi_value js_digest(napi_env env, napi_callback_info info) {
+  Bytes bytes[2];
+  const size_t least[] = {sizeof(KeccakSponge), KECCAK_DIGEST_BYTES};
+  if (!take_bytes(env, info, 2, bytes, least)) return NULL;
+  KeccakSponge sponge;
+  memcpy(&sponge, bytes[0].data, sizeof(KeccakSponge));
+  keccak_squeeze(&sponge, bytes[1].data);
+  return NULL;
+}
+
+static napi_value js_hash_many(napi_env env, napi_callback_info info) {
+  napi_value values[4];
+  size_t given = 4;
+  Bytes memory;
+  uint32_t jobs, jobs_end, lanes;
+  if (napi_get_cb_info(env, info, &given, values, NULL, NULL) != napi_ok) return NULL;
+  if (!bytes_of(env, values[0], &memory)) return NULL;
+  if (napi_get_value_uint32(env, values[1], &jobs) != napi_ok ||
+      napi_get_value_uint32(env, values[2], &jobs_end) != napi_ok || jobs > jobs_end ||
+      jobs_end > memory.length || jobs % 4 != 0 || (jobs_end - jobs) % sizeof(KeccakJob) != 0) {
+    napi_throw_range_error(env, NULL, "no table of jobs in this memory");
+    return NULL;
+  }
+  if (napi_get_value_uint32(env, values[3], &lanes) != napi_ok || (lanes != 8 && lanes != 4) ||
+      (int)lanes > keccak_lanes()) {
+    napi_throw_range_error(env, NULL, "this processor has no vectors of this kind");
+    return NULL;
+  }
+  keccak_hash_many(memory.data, memory.length, (const KeccakJob *)(memory.data + jobs),
+                   (const KeccakJob *)(memory.data + jobs_end), (int)lanes);
+  return NULL;
+}
+
+static void export(napi_env env, napi_value exports, const char *name, napi_callback call) {
+  napi_value function;
+  if (napi_create_function(env, name, NAPI_AUTO_LENGTH, call, NULL, &function) == napi_ok)
+    napi_set_named_property(env, exports, name, function);
+}
+
+NAPI_MODULE_INIT() {
+  keccak_init();
+  napi_value count;
+  if (napi_create_int32(env, keccak_lanes(), &count) == napi_ok)
+    napi_set_named_property(env, exports, "lanes", count);
+  export(env, exports, "hashMany", js_hash_many);
+  export(env, exports, "hash", js_hash);
+  export(env, exports, "update", js_update);
+  export(env, exports, "digest", js_digest);
+  return exports;
+}

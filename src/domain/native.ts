@@ -1,0 +1,53 @@
+/**
+ * The addon of `native/`, where it was compiled: `npm ci` does so where it finds a compiler.
+ *
+ * Out: the addon, or undefined; nothing fails without it. What its functions take and leave is in
+ * the head of `native/addon.c`.
+ */
+import { existsSync } from "node:fs"
+import { createRequire } from "node:module"
+import path from "node:path"
+import { fileURLToPath } from "node:url"
+
+/** The addon's exports. */
+export interface Native {
+  /** Most messages that `hashMany` works on at once; 1 where the processor has no vectors for it. */
+  readonly lanes: number
+  /** `lanes` is 8 or 4, and no more than there are. */
+  readonly hashMany: (memory: Uint8Array, jobs: number, jobsEnd: number, lanes: number) => void
+  readonly hash: (data: Uint8Array, digest: Uint8Array) => void
+  readonly update: (state: Uint8Array, data: Uint8Array) => void
+  readonly digest: (state: Uint8Array, digest: Uint8Array) => void
+}
+
+/** Bytes of a running state. */
+export const NATIVE_STATE_BYTES = 208
+
+/** The folder of the package that this file, or the bundle with it, belongs to. */
+const packageRoot = (): string | undefined => {
+  let folder = path.dirname(fileURLToPath(import.meta.url))
+  while (!existsSync(path.join(folder, "package.json"))) {
+    const parent = path.dirname(folder)
+    if (parent === folder) return undefined
+    folder = parent
+  }
+  return folder
+}
+
+const load = (): Native | undefined => {
+  const root = packageRoot()
+  if (root === undefined) return undefined
+  try {
+    // Not by `import`, which knows no compiled files.
+    const require = createRequire(import.meta.url)
+    const addon: Native = require(path.join(root, "build", "Release", "annals.node"))
+    return addon
+  } catch {
+    // None, or one for another machine: WebAssembly will do.
+    return undefined
+  }
+}
+
+/** The addon; undefined where it was not compiled, or when ANNALS_NO_NATIVE is set. */
+export const native: Native | undefined =
+  process.env["ANNALS_NO_NATIVE"] === undefined ? load() : undefined
