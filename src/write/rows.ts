@@ -13,6 +13,7 @@
 import { countBody, nextTransaction, openBody, readWithdrawal } from "../domain/body.ts"
 import { toHex } from "../domain/hex.ts"
 import { keccak256 } from "../domain/keccak.ts"
+import { keccak256Many } from "../domain/keccakMany.ts"
 import { FlatReceiptCursor, LogCursor, TOPIC_STRIDE } from "../domain/logs.ts"
 import { RlpError, RlpReader } from "../domain/rlp.ts"
 import { baseFeeOf, pushHeader } from "./headerRow.ts"
@@ -62,14 +63,17 @@ export const transactionRows = (
   const receipts = new FlatReceiptCursor(payload.receipts)
   const { blockNumber } = payload
   const context = { blockNumber, baseFee: baseFeeOf(payload.header), senders }
+  const all: Array<Uint8Array> = []
+  while (!transactions.done) all.push(nextTransaction(transactions))
+  const hashes = keccak256Many(all)
   let gas: number | bigint = 0
-  let index = 0
-  for (; !transactions.done; index++) {
+  for (const [index, bytes] of all.entries()) {
     if (!receipts.next()) throw new RlpError("fewer receipts than transactions", 0)
-    gas = pushTransaction(context, index, nextTransaction(transactions), receipts, gas, out)
+    const transaction = { bytes, hash: viewOf(hashes, 32 * index, 32 * (index + 1)) }
+    gas = pushTransaction(context, index, transaction, receipts, gas, out)
   }
   if (receipts.next()) throw new RlpError("more receipts than transactions", 0)
-  return index
+  return all.length
 }
 
 /** Appends the rows of `logs`: all, or those that `filter` lets through. */

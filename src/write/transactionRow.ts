@@ -5,7 +5,6 @@
  * ({@link RowContext}). Out: values appended in the order of `tables.ts`. Invariant: transaction
  * and receipt can be written again from the row (and the rows of its logs) byte for byte.
  */
-import { keccak256 } from "../domain/keccak.ts"
 import type { FlatReceiptCursor } from "../domain/logs.ts"
 import { exactInteger, type Quantity } from "../domain/quantity.ts"
 import { RlpError } from "../domain/rlp.ts"
@@ -34,13 +33,13 @@ export interface RowContext {
 }
 
 /**
- * Appends the row of the transaction `bytes` and gives the cumulative gas of its receipt;
- * `gasBefore` is that of the one before. RlpError: the receipt is of another type.
+ * Appends the row of the transaction `bytes`, whose keccak256 is `hash`, and gives the cumulative
+ * gas of its receipt; `gasBefore` is that of the one before. RlpError: the receipt is of another type.
  */
 export const pushTransaction = (
   context: RowContext,
   index: number,
-  bytes: Uint8Array,
+  { bytes, hash }: { readonly bytes: Uint8Array; readonly hash: Uint8Array },
   receipt: FlatReceiptCursor,
   gasBefore: number | bigint,
   out: Array<BindValue>,
@@ -50,7 +49,7 @@ export const pushTransaction = (
   const transaction = readTransaction(bytes)
   const gas = exactInteger(receipt.bytes, receipt.gasStart, receipt.gasEnd)
   const sender = transaction && senderOf(context, transaction)
-  out.push(context.blockNumber, index, keccak256(bytes), type)
+  out.push(context.blockNumber, index, hash, type)
   pushCall(context, transaction, sender, out)
   out.push(bytes.length)
   out.push(wideOrNull(transaction?.gasLimit), gasUsed(gasBefore, gas), wideInteger(gas))
