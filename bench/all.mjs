@@ -50,6 +50,7 @@ const benchmarks = {
       asked: "512",
     },
   ],
+  shares: [],
   dial: [],
   scheduler: [],
   scale: [

@@ -20,8 +20,8 @@ export const startPeers = async ({ blocks, peers, shape = "mainnet", flags = [] 
 }
 
 /** Runs the program once; gives its summary. A run that is not complete is an error. */
-export const runOnce = async (args) => {
-  const child = spawn(process.execPath, [program, ...args], {
+export const runOnce = async (args, nodeFlags = []) => {
+  const child = spawn(process.execPath, [...nodeFlags, program, ...args], {
     stdio: ["ignore", "pipe", "inherit"],
   })
   let text = ""

@@ -4,6 +4,10 @@
  *   lanes                                how many messages hashMany works on at once; 1: no vectors
  *   hashMany(memory, jobs, jobsEnd, n)   a table of jobs, as src/domain/keccakBatch.ts describes it,
  *                                        n at once: 8 or 4, at most as many as `lanes`
+ *   blooms(source, items, end, filters, total, n)
+ *                                        adds to filters the items that a table names up to a byte
+ *                                        `end`: each where it is in the source, its length, and
+ *                                        where its filter is, as three 32-bit integers
  *   hash(data, digest)                   writes the 32 bytes of the digest
  *   update(state, data)                  absorbs; a state of zeros is a fresh one
  *   digest(state, digest)                reads; the state goes on
@@ -101,6 +105,28 @@ static napi_value js_hash_many(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+static napi_value js_blooms(napi_env env, napi_callback_info info) {
+  napi_value values[6];
+  size_t given = 6;
+  Bytes source, items, filters, total;
+  uint32_t end, lanes;
+  if (napi_get_cb_info(env, info, &given, values, NULL, NULL) != napi_ok) return NULL;
+  if (!bytes_of(env, values[0], &source) || !bytes_of(env, values[1], &items) ||
+      !bytes_of(env, values[3], &filters) || !bytes_of(env, values[4], &total)) {
+    return NULL;
+  }
+  if (napi_get_value_uint32(env, values[2], &end) != napi_ok || end > items.length ||
+      end % sizeof(KeccakItem) != 0 || total.length < KECCAK_BLOOM_BYTES ||
+      napi_get_value_uint32(env, values[5], &lanes) != napi_ok || (lanes != 8 && lanes != 4) ||
+      (int)lanes > keccak_lanes()) {
+    napi_throw_range_error(env, NULL, "no table of items, or no vectors of this kind");
+    return NULL;
+  }
+  keccak_blooms(source.data, source.length, (const KeccakItem *)items.data,
+                end / sizeof(KeccakItem), filters.data, filters.length, total.data, (int)lanes);
+  return NULL;
+}
+
 static void export(napi_env env, napi_value exports, const char *name, napi_callback call) {
   napi_value function;
   if (napi_create_function(env, name, NAPI_AUTO_LENGTH, call, NULL, &function) == napi_ok)
@@ -113,6 +139,7 @@ NAPI_MODULE_INIT() {
   if (napi_create_int32(env, keccak_lanes(), &count) == napi_ok)
     napi_set_named_property(env, exports, "lanes", count);
   export(env, exports, "hashMany", js_hash_many);
+  export(env, exports, "blooms", js_blooms);
   export(env, exports, "hash", js_hash);
   export(env, exports, "update", js_update);
   export(env, exports, "digest", js_digest);

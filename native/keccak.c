@@ -151,12 +151,12 @@ typedef struct {
 #define XOR3(a, b, c) _mm512_ternarylogic_epi64(a, b, c, 0x96)
 #define CHI(a, b, c) _mm512_ternarylogic_epi64(a, b, c, 0xd2)
 #define ROL(a, n) _mm512_rol_epi64(a, n)
-/* Absorbs a block of each of eight messages, and permutes. */
+/* Absorbs a block of each of eight messages, unless there are none, and permutes. */
 TARGET("avx512f") static void step_8(States *states, const uint8_t *const *blocks) {
   __m512i a[LANES], b[LANES];
-  const __m512i at = _mm512_loadu_si512(blocks);
   for (int i = 0; i < LANES; i++) a[i] = _mm512_load_si512(states->words[i]);
-  for (int i = 0; i < RATE_LANES; i++) {
+  const __m512i at = blocks == NULL ? _mm512_setzero_si512() : _mm512_loadu_si512(blocks);
+  for (int i = 0; blocks != NULL && i < RATE_LANES; i++) {
     const __m512i words = _mm512_i64gather_epi64(at, (const void *)(uintptr_t)(8 * i), 1);
     a[i] = XOR(a[i], words);
   }
@@ -175,11 +175,11 @@ TARGET("avx512f") static void step_8(States *states, const uint8_t *const *block
 #define XOR3(a, b, c) XOR(XOR(a, b), c)
 #define CHI(a, b, c) XOR(a, _mm256_andnot_si256(b, c))
 #define ROL(a, n) _mm256_or_si256(_mm256_slli_epi64(a, n), _mm256_srli_epi64(a, 64 - (n)))
-/* Absorbs a block of each of four messages, and permutes. */
+/* Absorbs a block of each of four messages, unless there are none, and permutes. */
 TARGET("avx2") static void step_4(States *states, const uint8_t *const *blocks) {
   __m256i a[LANES], b[LANES];
   for (int i = 0; i < LANES; i++) a[i] = _mm256_load_si256((const __m256i *)states->words[i]);
-  for (int i = 0; i < RATE_LANES; i++) {
+  for (int i = 0; blocks != NULL && i < RATE_LANES; i++) {
     long long words[4];
     for (int lane = 0; lane < 4; lane++) memcpy(&words[lane], blocks[lane] + 8 * i, 8);
     a[i] = XOR(a[i], _mm256_set_epi64x(words[3], words[2], words[1], words[0]));
@@ -258,6 +258,47 @@ static void hash_many(uint8_t *memory, size_t memory_bytes, const KeccakJob *job
   } while (busy > 0 || job != jobs_end);
 }
 
+/* Sets the three bits that a digest stands for (yellow paper 4.3.1, formulas 26 to 30). */
+static void set_bits(uint8_t *filter, uint64_t digest) {
+  for (int i = 0; i < 3; i++) {
+    const unsigned high = (digest >> (16 * i)) & 0xff, low = (digest >> (16 * i + 8)) & 0xff;
+    const unsigned bit = (high << 8 | low) & 2047;
+    filter[KECCAK_BLOOM_BYTES - 1 - (bit >> 3)] |= (uint8_t)(1u << (bit & 7));
+  }
+}
+
+static bool fits(const KeccakItem *item, size_t source_bytes, size_t filters_bytes) {
+  return item->length <= KECCAK_ITEM_BYTES && (size_t)item->at + item->length <= source_bytes &&
+         (size_t)item->filter_at + KECCAK_BLOOM_BYTES <= filters_bytes;
+}
+
+void keccak_blooms(const uint8_t *source, size_t source_bytes, const KeccakItem *items,
+                   size_t count, uint8_t *filters, size_t filters_bytes, uint8_t *total,
+                   int lanes) {
+  States states;
+  for (size_t first = 0; first < count; first += (size_t)lanes) {
+    const KeccakItem *group = items + first;
+    const int busy = count - first < (size_t)lanes ? (int)(count - first) : lanes;
+    memset(&states, 0, sizeof states);
+    /* An item and its padding are one block, of which only the ends are not zeros. */
+    for (int lane = 0; lane < busy; lane++) {
+      uint8_t block[KECCAK_ITEM_BYTES + 8] = {0};
+      if (!fits(&group[lane], source_bytes, filters_bytes)) continue;
+      memcpy(block, source + group[lane].at, group[lane].length);
+      block[group[lane].length] = 0x01;
+      for (size_t i = 0; i < sizeof block / 8; i++) memcpy(&states.words[i][lane], block + 8 * i, 8);
+      states.words[RATE_LANES - 1][lane] = (uint64_t)1 << 63;
+    }
+    if (lanes == 8) step_8(&states, NULL);
+    else step_4(&states, NULL);
+    for (int lane = 0; lane < busy; lane++) {
+      if (!fits(&group[lane], source_bytes, filters_bytes)) continue;
+      set_bits(filters + group[lane].filter_at, states.words[0][lane]);
+      set_bits(total, states.words[0][lane]);
+    }
+  }
+}
+
 int keccak_lanes(void) {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f")) return 8;
@@ -282,6 +323,13 @@ int keccak_lanes(void) { return 1; }
 void keccak_hash_many(uint8_t *memory, size_t memory_bytes, const KeccakJob *jobs,
                       const KeccakJob *jobs_end, int lanes) {
   (void)memory, (void)memory_bytes, (void)jobs, (void)jobs_end, (void)lanes;
+}
+
+void keccak_blooms(const uint8_t *source, size_t source_bytes, const KeccakItem *items,
+                   size_t count, uint8_t *filters, size_t filters_bytes, uint8_t *total,
+                   int lanes) {
+  (void)source, (void)source_bytes, (void)items, (void)count;
+  (void)filters, (void)filters_bytes, (void)total, (void)lanes;
 }
 
 void keccak_init(void) {}

@@ -5,7 +5,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { KECCAK_STATE_LANES = 25, KECCAK_DIGEST_BYTES = 32 };
+enum {
+  KECCAK_STATE_LANES = 25,
+  KECCAK_DIGEST_BYTES = 32,
+  KECCAK_BLOOM_BYTES = 256,
+  /* The longest item of a bloom filter: a topic. */
+  KECCAK_ITEM_BYTES = 32,
+};
 
 /* A running state; zeros are a fresh one. */
 typedef struct {
@@ -20,6 +26,13 @@ typedef struct {
   uint32_t length;
   uint32_t digest_at;
 } KeccakJob;
+
+/* An address or a topic in a source, and the filter that it belongs to. */
+typedef struct {
+  uint32_t at;
+  uint32_t length;
+  uint32_t filter_at;
+} KeccakItem;
 
 /* To be called once before anything else: finds out what the processor can do. */
 void keccak_init(void);
@@ -39,5 +52,13 @@ void keccak_squeeze(KeccakSponge *sponge, uint8_t *digest);
  */
 void keccak_hash_many(uint8_t *memory, size_t memory_bytes, const KeccakJob *jobs,
                       const KeccakJob *jobs_end, int lanes);
+
+/*
+ * Adds items to the filters of 256 bytes that they name, and all of them to `total`; 8 or 4 at
+ * once. An item that is too long, or lies outside of its arrays, is left out.
+ */
+void keccak_blooms(const uint8_t *source, size_t source_bytes, const KeccakItem *items,
+                   size_t count, uint8_t *filters, size_t filters_bytes, uint8_t *total,
+                   int lanes);
 
 #endif

@@ -8,10 +8,12 @@
  * in a table of fixed size (about 0.7 MiB a thread). It is keyed by the whole item and never by a
  * digest of it: what collides is computed afresh, never answered wrongly. What is not in the table
  * is hashed one by one ({@link addToBloom}) or, where there is much to do, many at a time
- * ({@link BloomBatch}).
+ * ({@link bloomFiller}); with the addon all of it is, and no table is asked.
  */
+import { NativeBloomFiller } from "./bloomNative.ts"
 import { keccak256 } from "./keccak.ts"
 import { KeccakBatch, messageBytes } from "./keccakBatch.ts"
+import { native } from "./native.ts"
 
 /** Size of a filter in bytes. */
 export const BLOOM_BYTES = 256
@@ -67,12 +69,26 @@ export const orBloom = (bloom: Uint8Array, other: Uint8Array): void => {
 const BATCH_ITEMS = 512
 const BATCH_PLACES = 2048
 
+/** Fills many filters that lie in one array, and the filter of all of them. */
+export interface BloomFiller {
+  /** The filter of all items since {@link BloomFiller.start}; complete when they are settled. */
+  readonly total: Uint8Array
+  /** Forgets what was under way; items are taken from `bytes` now, and the total is empty. */
+  start(bytes: Uint8Array): void
+  /**
+   * Adds the address or topic of `length` bytes, 20 or 32, that lies at `from` to the filter at
+   * `target[at]`. `target` is the same array until the filters are settled.
+   */
+  add(target: Uint8Array, at: number, from: number, length: number): void
+  /** Adds what still waits; every filter in `target` is complete then. */
+  settle(target: Uint8Array): void
+}
+
 /**
- * Fills many filters that lie in one array, and the filter of all of them. Items that the table
- * knows are added at once, others when the batch is full and at {@link BloomBatch.settle}.
+ * Without the addon. Items that the table knows are added at once, others when the batch is full and
+ * when it is settled.
  */
-export class BloomBatch {
-  /** The items of all filters since {@link BloomBatch.start}. */
+export class BloomBatch implements BloomFiller {
   readonly total = new Uint8Array(BLOOM_BYTES)
   readonly #hasher = new KeccakBatch(BATCH_ITEMS)
   readonly #messages: Int32Array
@@ -92,7 +108,6 @@ export class BloomBatch {
     this.#messages = new Int32Array(this.#hasher.bytes.buffer)
   }
 
-  /** Forgets what was under way; items are taken from `bytes` now, and the total is empty. */
   start(bytes: Uint8Array): void {
     this.#source = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     for (let item = 0; item < this.#items; item++) {
@@ -105,10 +120,6 @@ export class BloomBatch {
     this.total.fill(0)
   }
 
-  /**
-   * Adds the address or topic of `length` bytes, 20 or 32, that lies at `from` to the filter at
-   * `target[at]`. `target` is the same array until the batch is settled.
-   */
   add(target: Uint8Array, at: number, from: number, length: number): void {
     const words = length >> 2
     for (let i = 0; i < words; i++) key[i] = this.#source.getInt32(from + 4 * i, true)
@@ -123,7 +134,6 @@ export class BloomBatch {
     setBits(this.total, 0, slotBits, 3 * slot)
   }
 
-  /** Adds what still waits; every filter in `target` is complete then. */
   settle(target: Uint8Array): void {
     const { bytes, start } = this.#hasher
     this.#hasher.run()
@@ -171,10 +181,12 @@ export class BloomBatch {
   }
 }
 
-let batch: BloomBatch | undefined
+let filler: BloomFiller | undefined
 
-/** The thread's batch: one, since its memory is reused and each list is done at once. */
-export const bloomBatch = (): BloomBatch => (batch ??= new BloomBatch())
+/** The thread's filler: one, since its memory is reused and each list is done at once. */
+export const bloomFiller = (): BloomFiller =>
+  (filler ??=
+    native === undefined || native.lanes === 1 ? new BloomBatch() : new NativeBloomFiller(native))
 
 /** Bits of an item that is no address and no topic. */
 const freshBits = new Uint16Array(3)

@@ -1,10 +1,10 @@
 /**
  * The roots of a body, as its header would give them. Pure.
  */
-import { nextTransaction, openBody } from "./body.ts"
+import { openBody, stepTransaction } from "./body.ts"
 import { keccak256 } from "./keccak.ts"
 import { concatBytes, encodeList, RlpError, type RlpReader } from "./rlp.ts"
-import { orderedTrieRoot } from "./trieRoot.ts"
+import { orderedTrie } from "./trieRoot.ts"
 
 /**
  * transactionsRoot, ommersHash and, where the body has a third list, withdrawalsRoot, joined to 64
@@ -15,25 +15,23 @@ export const bodyRoots = (body: Uint8Array): Uint8Array => {
   const { transactions, uncles, withdrawals } = openBody(body)
   // Only items have a hash: what is none must not get one.
   uncles.countRest()
-  const roots = [
-    orderedTrieRoot(itemsOf(transactions, nextTransaction)),
-    keccak256(encodeList([uncles.rest()])),
-  ]
-  if (withdrawals !== undefined) roots.push(orderedTrieRoot(itemsOf(withdrawals, nextList)))
+  const roots = [rootOf(transactions, stepTransaction), keccak256(encodeList([uncles.rest()]))]
+  if (withdrawals !== undefined) roots.push(rootOf(withdrawals, stepList))
   return concatBytes(roots)
 }
 
-const itemsOf = (
-  list: RlpReader,
-  next: (list: RlpReader) => Uint8Array,
-): ReadonlyArray<Uint8Array> => {
-  const items: Array<Uint8Array> = []
-  while (!list.done) items.push(next(list))
-  return items
+/** Root of the trie over a list's items, without a view of each: a body may have millions. */
+const rootOf = (list: RlpReader, step: (list: RlpReader) => void): Uint8Array => {
+  const trie = orderedTrie()
+  trie.start(list.countRest())
+  while (!list.done) {
+    step(list)
+    trie.add(list.bytes, list.isList ? list.itemStart : list.start, list.end)
+  }
+  return trie.root()
 }
 
-const nextList = (list: RlpReader): Uint8Array => {
+const stepList = (list: RlpReader): void => {
   list.next()
   if (!list.isList) throw new RlpError("expected a list", list.itemStart)
-  return list.item()
 }

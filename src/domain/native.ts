@@ -15,6 +15,15 @@ export interface Native {
   readonly lanes: number
   /** `lanes` is 8 or 4, and no more than there are. */
   readonly hashMany: (memory: Uint8Array, jobs: number, jobsEnd: number, lanes: number) => void
+  /** Items are words of 32 bits, three each, up to the byte `end`; `total` has 256 bytes. */
+  readonly blooms: (
+    source: Uint8Array,
+    items: Uint8Array,
+    end: number,
+    filters: Uint8Array,
+    total: Uint8Array,
+    lanes: number,
+  ) => void
   readonly hash: (data: Uint8Array, digest: Uint8Array) => void
   readonly update: (state: Uint8Array, data: Uint8Array) => void
   readonly digest: (state: Uint8Array, digest: Uint8Array) => void

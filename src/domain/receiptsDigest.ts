@@ -10,7 +10,7 @@
  * form is an `RlpError`, and who sent the bytes is to blame. Work and memory are linear in the
  * length of the list.
  */
-import { BLOOM_BYTES, type BloomBatch, bloomBatch } from "./bloom.ts"
+import { BLOOM_BYTES, type BloomFiller, bloomFiller } from "./bloom.ts"
 import { LogCursor, TOPIC_STRIDE } from "./logs.ts"
 import { countReceipts, ReceiptCursor, type ReceiptsForm } from "./receiptList.ts"
 import { BLOOM_PREFIX } from "./receipts.ts"
@@ -88,7 +88,7 @@ class RebuildingSink implements Sink {
   readonly #list: Uint8Array
   readonly #wantsBloom: boolean
   readonly #trie: OrderedTrie = orderedTrie()
-  readonly #blooms: BloomBatch = bloomBatch()
+  readonly #blooms: BloomFiller = bloomFiller()
 
   constructor(list: Uint8Array, count: number, wantsBloom: boolean) {
     this.#list = list
@@ -129,7 +129,7 @@ class CarriedSink implements Sink {
   readonly #list: Uint8Array
   readonly #wants: DigestWants
   readonly #trie: OrderedTrie = orderedTrie()
-  readonly #blooms: BloomBatch = bloomBatch()
+  readonly #blooms: BloomFiller = bloomFiller()
   /** The filters of the receipts as their logs have them, one after the other. */
   readonly #computed: Uint8Array
   /** Where in the list each receipt carries its own. */
@@ -180,7 +180,7 @@ class CarriedSink implements Sink {
 class BloomSink implements Sink {
   readonly #list: Uint8Array
   readonly #wanted: boolean
-  readonly #blooms: BloomBatch = bloomBatch()
+  readonly #blooms: BloomFiller = bloomFiller()
   readonly #each = new Uint8Array(BLOOM_BYTES)
 
   constructor(list: Uint8Array, wanted: boolean) {
@@ -208,7 +208,7 @@ const TOPIC_BYTES = 32
 
 /** Adds the logs in `list[from, to)` to the filter at `target[at]`, and gives their number. */
 const addLogs = (
-  blooms: BloomBatch,
+  blooms: BloomFiller,
   target: Uint8Array,
   at: number,
   list: Uint8Array,
