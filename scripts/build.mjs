@@ -21,6 +21,8 @@ const entryPoints = [
   "src/process/checkWorker.ts",
   "src/write/storeThread.ts",
   "src/write/readerThread.ts",
+  "src/write/chainIndexThread.ts",
+  "src/rpc/server/serverThread.ts",
 ]
 
 const external = ["@ethereumjs/*", "better-sqlite3", "snappy"]

@@ -1,8 +1,8 @@
 /**
  * `npm run stress`: what takes too long for every run of the tests. Bounded by its own counts.
  *
- *     node scripts/stress.mjs [--only kills|memory|cycles] [--kills N] [--memory-blocks N]
- *         [--cycles N]
+ *     node scripts/stress.mjs [--only kills|memory|cycles|hostile] [--kills N]
+ *         [--memory-blocks N] [--cycles N] [--hostile-blocks N] [--hostile-kinds A,B…]
  *
  * kills: an ingest from faulty peers is killed (SIGKILL) at random instants and started again, N
  * times; at the end the store must be complete, verify clean, and no committed block have been
@@ -13,6 +13,10 @@
  *
  * cycles: peers connect and leave, refuse, hang and break off, N times over loopback; at rest and at
  * the end no socket, timer, fiber or entry may be left of them, and live bytes must stay flat.
+ *
+ * hostile: an ingest of N blocks from one honest peer with a slow line, alone and then beside ten
+ * hostile peers of a kind that listen and dial, for every kind, and beside one of each at once: each
+ * must be complete and verify clean, at half the rate of the honest peer alone or more, under 512 MiB.
  */
 import { spawn } from "node:child_process"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
@@ -154,13 +158,14 @@ const memory = async (blocks) => {
   }
 }
 
-const cycles = async (count) => {
+/** A TypeScript program of the tests, bundled. */
+const bundled = async (name, entry) => {
   const root = fileURLToPath(new URL("..", import.meta.url))
   const outdir = path.join(root, "node_modules/.cache/annals-stress")
   mkdirSync(outdir, { recursive: true })
-  const main = path.join(outdir, "cycles.mjs")
+  const main = path.join(outdir, `${name}.mjs`)
   await build({
-    entryPoints: [path.join(root, "test/support/cyclesMain.ts")],
+    entryPoints: [path.join(root, entry)],
     outfile: main,
     bundle: true,
     format: "esm",
@@ -169,12 +174,109 @@ const cycles = async (count) => {
     packages: "external",
     logLevel: "error",
   })
+  return main
+}
+
+const cycles = async (count) => {
+  const main = await bundled("cycles", "test/support/cyclesMain.ts")
   const { code, stdout, stderr } = await start([String(count)], { main }).ended
   check(code === 0, `the cycles ended with ${code}: ${stderr}`)
   const { leaks, rests, connections, opened, refused, endings } = JSON.parse(stdout)
   check(leaks.length === 0, leaks.join("\n"))
   const live_mib = rests.map(({ liveBytes }) => Math.round((liveBytes / 2 ** 20) * 100) / 100)
   return { cycles: connections, sessions: opened, refused, endings, live_mib, leaks: "none" }
+}
+
+/** Starts hostile peers of these kinds, gives their enodes and the way to have them dial. */
+const startHostile = async (main, blocks, kinds) => {
+  const child = spawn(process.execPath, [main, String(blocks), "7", ...kinds], {
+    stdio: ["pipe", "pipe", "inherit", "ipc"],
+  })
+  const enodes = []
+  for await (const line of createInterface({ input: child.stdout })) {
+    enodes.push(line)
+    if (enodes.length === kinds.length) break
+  }
+  check(enodes.length === kinds.length, `the hostile peers ${kinds.join()} did not come up`)
+  return { child, enodes, dial: (enode) => child.stdin.write(`${enode}\n`) }
+}
+
+/** Ingests from the honest peer and those of these kinds; gives the run's figures. */
+const besideHostile = async (main, honest, blocks, kinds) => {
+  const directory = mkdtempSync(path.join(os.tmpdir(), "annals-hostile-"))
+  const hostile = kinds.length === 0 ? undefined : await startHostile(main, blocks, kinds)
+  const enodes = [...honest.enodes, ...(hostile?.enodes ?? [])]
+  try {
+    const { child, ended } = start([
+      "sync",
+      "--json",
+      "--network=devnet",
+      `--data-dir=${directory}`,
+      "--start-block=1",
+      `--end-block=${blocks}`,
+      "--port=0",
+      "--max-peers=200",
+      ...enodes.map((enode) => `--peer=${enode}`),
+    ])
+    let text = ""
+    child.stderr.on("data", (chunk) => {
+      text += chunk
+      const enode = /listening on \S+ (enode:\S+)/.exec(text)?.[1]
+      if (enode === undefined) return
+      text = ""
+      hostile?.dial(enode)
+    })
+    const limit = setTimeout(() => child.kill("SIGKILL"), 600_000)
+    const { code, stdout, stderr } = await ended
+    clearTimeout(limit)
+    check(code === 0, `beside ${kinds.join()} the ingest ended with ${code}: ${stderr}`)
+    const { performance, peers, failures } = JSON.parse(stdout)
+    const verified = await start(["verify", "--json", `--data-dir=${directory}`]).ended
+    check(verified.code === 0, `beside ${kinds.join()} verify ended with ${verified.code}`)
+    const { blocks_per_sec, max_rss_mib } = performance
+    const { breaches, refused, inbound_refused } = peers.network
+    return { blocks_per_sec, max_rss_mib, breaches, refused, inbound_refused, failures }
+  } finally {
+    hostile?.child.kill("SIGKILL")
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+const hostile = async (blocks, chosen) => {
+  const main = await bundled("hostile", "test/hostile/hostileMain.ts")
+  const named = await start([], { main }).ended
+  const kinds = chosen ?? named.stdout.trim().split("\n")
+  const honest = await startDevnet(1, [
+    `--generate=${blocks}`,
+    "--shape=light",
+    "--seed=7",
+    "--latency-ms=30",
+    "--bandwidth-mbit=16",
+  ])
+  try {
+    const alone = await besideHostile(main, honest, blocks, [])
+    let slowest = { kind: "none", share: Infinity }
+    let mostMib = 0
+    const beside = async (kind, peers) => {
+      const figures = await besideHostile(main, honest, blocks, peers)
+      const share = figures.blocks_per_sec / alone.blocks_per_sec
+      process.stderr.write(`${kind}: ${JSON.stringify({ share, ...figures })}\n`)
+      check(share >= 0.5, `beside ${kind} the rate fell to ${share} of ${alone.blocks_per_sec}`)
+      check(figures.max_rss_mib < 512, `beside ${kind} it grew to ${figures.max_rss_mib} MiB`)
+      if (share < slowest.share) slowest = { kind, share }
+      mostMib = Math.max(mostMib, figures.max_rss_mib)
+    }
+    for (const kind of kinds)
+      await beside(
+        kind,
+        Array.from({ length: 10 }, () => kind),
+      )
+    await beside("one of each", kinds)
+    const { blocks_per_sec } = alone
+    return { blocks, kinds: kinds.length, alone: blocks_per_sec, slowest, max_rss_mib: mostMib }
+  } finally {
+    honest.child.kill("SIGTERM")
+  }
 }
 
 const only = process.argv.includes("--only")
@@ -184,6 +286,13 @@ const tests = {
   kills: async () => kills(argument("kills", 30)),
   memory: async () => memory(argument("memory-blocks", 400)),
   cycles: async () => cycles(argument("cycles", 2_000)),
+  hostile: async () =>
+    hostile(
+      argument("hostile-blocks", 6_000),
+      process.argv.includes("--hostile-kinds")
+        ? process.argv[process.argv.indexOf("--hostile-kinds") + 1].split(",")
+        : undefined,
+    ),
 }
 for (const [name, test] of Object.entries(tests)) {
   if (only === undefined || only === name) {

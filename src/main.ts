@@ -11,6 +11,7 @@ launch(
     status: async () => (await import("./modes/status.ts")).runStatus,
     verify: async () => (await import("./modes/verify.ts")).runVerify,
     tables: async () => (await import("./modes/tables.ts")).runTables,
+    serve: async () => (await import("./modes/serve.ts")).runServe,
     devnet: async () => (await import("./modes/devnet.ts")).runDevnet,
   }),
 )

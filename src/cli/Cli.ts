@@ -27,6 +27,8 @@ import { helpText, type HelpContents } from "./help.ts"
 import { peersCommand, peersDescription } from "./PeersCommand.ts"
 import { peersFlags, type PeersOptions } from "./peersOptions.ts"
 import { reportCause, reportUsage, type Loader } from "./Program.ts"
+import { serveCommand, serveDescription } from "./ServeCommand.ts"
+import { serveFlags, type ServeOptions } from "./serveOptions.ts"
 import { statusCommand, statusDescription } from "./StatusCommand.ts"
 import { statusFlags, type StatusOptions } from "./statusOptions.ts"
 import { syncCommand, syncDescription, type SyncPrograms } from "./SyncCommand.ts"
@@ -42,6 +44,7 @@ export interface Programs extends SyncPrograms {
   readonly status: Loader<StatusOptions>
   readonly verify: Loader<VerifyOptions>
   readonly tables: Loader<TablesOptions>
+  readonly serve: Loader<ServeOptions>
   readonly devnet: Loader<DevnetOptions>
 }
 
@@ -52,6 +55,7 @@ const commandFlags = {
   status: statusFlags,
   verify: verifyFlags,
   tables: tablesFlags,
+  serve: serveFlags,
   devnet: devnetFlags,
 }
 const helpContents: HelpContents = {
@@ -63,6 +67,7 @@ const helpContents: HelpContents = {
     status: { description: statusDescription, flags: statusFlags },
     verify: { description: verifyDescription, flags: verifyFlags },
     tables: { description: tablesDescription, flags: tablesFlags },
+    serve: { description: serveDescription, flags: serveFlags },
     devnet: { description: devnetDescription, flags: devnetFlags },
   },
   logLevels,
@@ -92,6 +97,7 @@ export const runCli = (
         statusCommand(programs.status, finish),
         verifyCommand(programs.verify, finish),
         tablesCommand(programs.tables, finish),
+        serveCommand(programs.serve, finish),
         devnetCommand(programs.devnet, finish),
       ]),
     )

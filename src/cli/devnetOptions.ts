@@ -60,6 +60,36 @@ export const devnetFlags = {
     description: "The same seed makes the same chain.",
     default: 1,
   },
+  head: {
+    kind: "integer",
+    min: 0,
+    max: maxInteger,
+    description: "Serve the chain up to this block at first. Default: all of it.",
+  },
+  "block-time-ms": {
+    kind: "integer",
+    min: 1,
+    max: maxTimerMs,
+    description: "Let the head rise by one block this often, up to the end of the chain.",
+  },
+  "fork-at": {
+    kind: "integer",
+    min: 1,
+    max: 10_000_000,
+    description:
+      "With --generate: make a second branch too, which differs from this block on; see --control.",
+  },
+  fork: {
+    kind: "list",
+    placeholder: "FILE",
+    description: "With --chain: the blocks of a second branch, from where it differs on.",
+    severalValues: true,
+  },
+  control: {
+    kind: "switch",
+    description:
+      "Take commands from standard input, one a line: [peers A[-B]] [head N[@main|fork]] [branch main|fork], or where.",
+  },
   peers: { kind: "integer", min: 1, max: 1000, description: "How many peers.", default: 10 },
   eth: {
     kind: "text",
@@ -111,6 +141,8 @@ export interface GenerateOptions {
   readonly blocks: number
   readonly shape: ChainShape
   readonly seed: number
+  /** The first block in which a second branch differs; undefined: there is none. */
+  readonly forkAt: number | undefined
 }
 
 /** What a devnet is asked to be. */
@@ -118,7 +150,15 @@ export interface DevnetOptions {
   /** A network's name or the path of a genesis.json; undefined: the made chain's own. */
   readonly network: string | undefined
   readonly chainFiles: ReadonlyArray<string>
+  /** Files of a second branch; none: there is none, unless it is made. */
+  readonly forkFiles: ReadonlyArray<string>
   readonly generate: GenerateOptions | undefined
+  /** The last block that is served at first; undefined: the last there is. */
+  readonly head: number | undefined
+  /** How often the head rises; undefined: only when it is told to. */
+  readonly blockTimeMs: number | undefined
+  /** Whether commands are taken from standard input. */
+  readonly control: boolean
   readonly peers: number
   /** Rising, without repeats. */
   readonly ethVersions: ReadonlyArray<EthVersion>
@@ -151,6 +191,9 @@ export const devnetOptions = (raw: RawDevnetOptions): Checked<DevnetOptions> => 
   }
   return accept({
     ...source.value,
+    head: raw.head,
+    blockTimeMs: raw["block-time-ms"],
+    control: raw.control,
     peers,
     ethVersions: versions.value,
     port: raw.port,
@@ -164,26 +207,41 @@ export const devnetOptions = (raw: RawDevnetOptions): Checked<DevnetOptions> => 
 
 const parseSource = (
   raw: RawDevnetOptions,
-): Checked<Pick<DevnetOptions, "network" | "chainFiles" | "generate">> => {
-  const { chain, generate: blocks, network, seed, shape } = raw
+): Checked<Pick<DevnetOptions, "network" | "chainFiles" | "forkFiles" | "generate">> => {
+  const { chain, generate: blocks, network, seed, shape, fork: forkFiles } = raw
+  const forkAt = raw["fork-at"]
   if (chain.length > 0 && blocks !== undefined) {
     return refuse("--chain and --generate exclude each other: give one of them")
   }
   if (blocks !== undefined) {
+    if (forkFiles.length > 0) return refuse("--fork goes with --chain; with --generate: --fork-at")
+    if (forkAt !== undefined && forkAt > blocks) {
+      return refuse(`--fork-at ${forkAt} is above the last block, ${blocks}`)
+    }
+    if (raw.head !== undefined && raw.head > blocks) {
+      return refuse(`--head ${raw.head} is above the last block, ${blocks}`)
+    }
     const generate: GenerateOptions = {
       blocks,
       shape: shape ?? defaultShape,
       seed: seed ?? devnetFlags.seed.default,
+      forkAt,
     }
-    return accept({ network, chainFiles: [], generate })
+    return accept({ network, chainFiles: [], forkFiles, generate })
   }
   if (chain.length === 0) {
     return refuse("a chain to serve is needed: --chain FILE or --generate BLOCKS")
   }
+  if (forkAt !== undefined) return refuse("--fork-at goes with --generate; with --chain: --fork")
   if (shape !== undefined || seed !== undefined) {
     return refuse("--shape and --seed go with --generate, not with --chain")
   }
-  return accept({ network: network ?? "mainnet", chainFiles: chain, generate: undefined })
+  return accept({
+    network: network ?? "mainnet",
+    chainFiles: chain,
+    forkFiles,
+    generate: undefined,
+  })
 }
 
 const parseBootnodes = (raw: RawDevnetOptions): Checked<ReadonlyArray<Enode>> => {

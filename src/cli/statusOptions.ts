@@ -6,14 +6,13 @@
  */
 import { accept, type Checked } from "./checked.ts"
 import type { Flags, RawOptions } from "./flags.ts"
-import { syncFlags } from "./syncOptions.ts"
 
 /** Where the store is that a command looks into. */
 export const storeDirectoryFlag = {
   kind: "text",
   placeholder: "DIRECTORY",
   description: "Where the store is kept.",
-  default: syncFlags["data-dir"].default,
+  default: "annals-data",
 } as const
 
 /** The flags of `annals status`. */

@@ -15,7 +15,9 @@ import { isEnodeInvalid, parseEnode, type Enode } from "../chain/enode.ts"
 import { equalBytes, fromHex } from "../domain/hex.ts"
 import { defaults } from "../Settings.ts"
 import { optionalTables, type OptionalTable } from "../write/tables.ts"
+import { serverFlags, serverOptions, type ServerOptions } from "./serveOptions.ts"
 import { accept, refuse, type Checked } from "./checked.ts"
+import { storeDirectoryFlag } from "./statusOptions.ts"
 import { maxInteger, maxTimerMs, type Flags, type RawOptions } from "./flags.ts"
 
 /** The kinds of benchmark; `harness` is another name for `probe`, `profile` an ingest with timers. */
@@ -124,6 +126,35 @@ export const syncFlags = {
     description: "Blocks below the head that are not yet history.",
     default: defaults.rollbackWindowBlocks,
   },
+  follow: {
+    kind: "switch",
+    description:
+      "Stay at the head after the backfill: new blocks are stored as they come, through reorganisations of up to --rollback-window blocks.",
+  },
+  "trusted-peer": {
+    kind: "list",
+    placeholder: "ENODE",
+    description:
+      "With --follow: a peer to connect to that may say alone where the head is. Otherwise three peers have to agree, or both where there are two.",
+  },
+  "trusted-head": {
+    kind: "text",
+    placeholder: "URL",
+    description:
+      "With --follow: an execution client (JSON-RPC) or a beacon node (REST) that says where the head is, in place of the peers; what it calls safe and finalized is kept.",
+  },
+  "follow-every-ms": {
+    ...deadlineMs,
+    min: 50,
+    description: "With --follow: how often each peer is asked for its head, in milliseconds.",
+    default: defaults.followEveryMs,
+  },
+  serve: {
+    kind: "switch",
+    description:
+      "Answer JSON-RPC from the store meanwhile, over HTTP and WebSocket; the flags below that begin with http, rpc and cors say how.",
+  },
+  ...serverFlags,
   "give-up-ms": {
     ...deadlineMs,
     min: 0,
@@ -188,7 +219,7 @@ export const syncFlags = {
     kind: "text",
     placeholder: "DIRECTORY",
     description: "Where the store is kept; a probe writes nothing.",
-    default: "annals-data",
+    default: storeDirectoryFlag.default,
   },
 } satisfies Flags
 
@@ -236,6 +267,16 @@ export interface ProbeOptions extends SharedOptions {
   readonly receiptsPerRequest: number
 }
 
+/** How the head is followed. */
+export interface FollowFlags {
+  /** How often each peer is asked for its head. */
+  readonly everyMs: number
+  /** Node ids in hex of the peers that may move the chain alone. */
+  readonly trustedPeers: ReadonlyArray<string>
+  /** An http or https URL; undefined: the peers say where the head is. */
+  readonly trustedHead: string | undefined
+}
+
 /** What an ingest is asked to do. */
 export interface IngestOptions extends SharedOptions {
   /** `profile`: with the time of each stage. */
@@ -255,6 +296,10 @@ export interface IngestOptions extends SharedOptions {
   readonly workers: number
   /** Print the summary as JSON on stdout. */
   readonly json: boolean
+  /** Undefined: the run ends with the range. */
+  readonly follow?: FollowFlags | undefined
+  /** How JSON-RPC is served meanwhile; undefined: not at all. */
+  readonly serve?: ServerOptions | undefined
 }
 
 /** What a sync is asked to do; of an ingest, `kind` and `mode` are the same. */
@@ -268,6 +313,10 @@ export const syncOptions = (raw: RawSyncOptions, coreCount: number): Checked<Syn
   if (!shared.ok) return shared
   const keeping = keepingOptions(raw, coreCount)
   if (!keeping.ok) return keeping
+  const follow = followFlags(raw, shared.value)
+  if (!follow.ok) return follow
+  const serve = serveFlags(raw)
+  if (!serve.ok) return serve
   const receiptsPerRequest = raw["benchmark-receipts-per-request"] ?? raw["receipts-per-request"]
   if (raw.benchmark === "probe" || raw.benchmark === "harness") {
     return accept({
@@ -278,7 +327,69 @@ export const syncOptions = (raw: RawSyncOptions, coreCount: number): Checked<Syn
     })
   }
   const kind = raw.benchmark ?? "ingest"
-  return accept({ kind, mode: kind, ...shared.value, ...keeping.value, receiptsPerRequest })
+  return accept({
+    kind,
+    mode: kind,
+    ...shared.value,
+    ...keeping.value,
+    ...follow.value,
+    ...serve.value,
+    receiptsPerRequest,
+  })
+}
+
+/** What concerns serving: none of it where nobody asked to serve. */
+const serveFlags = (raw: RawSyncOptions): Checked<Pick<IngestOptions, "serve">> => {
+  if (!raw.serve) {
+    const given: Readonly<Record<string, unknown>> = raw
+    const stray = Object.keys(serverFlags).find((name) => {
+      const value = given[name]
+      return Array.isArray(value) ? value.length > 0 : value !== undefined
+    })
+    return stray === undefined ? accept({}) : refuse(`--${stray} goes with --serve`)
+  }
+  if (raw.benchmark !== undefined) return refuse("--serve does not go with --benchmark")
+  const server = serverOptions(raw)
+  return server.ok ? accept({ serve: server.value }) : server
+}
+
+/** The longest rollback window of a run that follows: so many hashes and blocks are held at once. */
+const MOST_FOLLOWED_WINDOW = 1_024
+
+/** What concerns following: none of it where nobody asked to follow. */
+const followFlags = (
+  raw: RawSyncOptions,
+  { endBlock, rollbackWindow }: SharedOptions,
+): Checked<Pick<IngestOptions, "follow">> => {
+  if (!raw.follow) {
+    if (raw["trusted-peer"].length > 0) return refuse("--trusted-peer goes with --follow")
+    if (raw["trusted-head"] !== undefined) return refuse("--trusted-head goes with --follow")
+    const stray = raw["follow-every-ms"] !== undefined
+    return stray ? refuse("--follow-every-ms goes with --follow") : accept({})
+  }
+  if (raw.benchmark !== undefined) return refuse("--follow does not go with --benchmark")
+  if (endBlock !== undefined) return refuse("--follow has no end: leave --end-block out")
+  if (rollbackWindow > MOST_FOLLOWED_WINDOW) {
+    return refuse(`--follow takes a --rollback-window of at most ${MOST_FOLLOWED_WINDOW}`)
+  }
+  const trustedPeers = parsePeers("--trusted-peer", raw["trusted-peer"])
+  if (!trustedPeers.ok) return trustedPeers
+  const trustedHead = raw["trusted-head"]
+  if (trustedHead !== undefined && !isPlainUrl(trustedHead)) {
+    return refuse(
+      `--trusted-head takes an http or https URL without a user name, not "${trustedHead}"`,
+    )
+  }
+  const everyMs = raw["follow-every-ms"] ?? defaults.followEveryMs
+  return accept({
+    follow: { everyMs, trustedPeers: trustedPeers.value.map(({ nodeId }) => nodeId), trustedHead },
+  })
+}
+
+const isPlainUrl = (text: string): boolean => {
+  if (!URL.canParse(text)) return false
+  const { protocol, username, password } = new URL(text)
+  return (protocol === "http:" || protocol === "https:") && username === "" && password === ""
 }
 
 /**
@@ -295,8 +406,11 @@ const sharedOptions = (raw: RawSyncOptions): Checked<SharedOptions> => {
   }
   const range = blockRange(raw)
   if (!range.ok) return range
-  const peers = parsePeers(raw.peer)
+  const peers = parsePeers("--peer", raw.peer)
   if (!peers.ok) return peers
+  const trusted = parsePeers("--trusted-peer", raw["trusted-peer"])
+  if (!trusted.ok) return trusted
+  const named = new Map([...peers.value, ...trusted.value].map((peer) => [peer.nodeId, peer]))
   const discovery = parseDiscovery(raw)
   if (!discovery.ok) return discovery
   const minPeers = raw["min-peers"] ?? defaults.minPeers
@@ -308,7 +422,7 @@ const sharedOptions = (raw: RawSyncOptions): Checked<SharedOptions> => {
   }
   return accept({
     network: raw.network ?? syncFlags.network.default,
-    peers: peers.value,
+    peers: [...named.values()],
     discovery: discovery.value,
     maxPeers,
     minPeers,
@@ -401,12 +515,12 @@ export const parseDiscovery = (raw: {
   })
 }
 
-const parsePeers = (texts: ReadonlyArray<string>): Checked<ReadonlyArray<Enode>> => {
+const parsePeers = (flag: string, texts: ReadonlyArray<string>): Checked<ReadonlyArray<Enode>> => {
   const peers = new Map<string, Enode>()
   for (const text of texts) {
     const peer = parseEnode(text)
-    if (isEnodeInvalid(peer)) return refuse(`--peer "${text}" is no enode: ${peer.reason}`)
-    if (peer.tcpPort === 0) return refuse(`--peer "${text}" has TCP port 0: it cannot be dialled`)
+    if (isEnodeInvalid(peer)) return refuse(`${flag} "${text}" is no enode: ${peer.reason}`)
+    if (peer.tcpPort === 0) return refuse(`${flag} "${text}" has TCP port 0: it cannot be dialled`)
     peers.set(peer.nodeId, peer)
   }
   return accept([...peers.values()])

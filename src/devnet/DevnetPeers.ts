@@ -3,25 +3,27 @@
  * a latency, a bandwidth and a fault each. Used by `annals devnet` and by tests.
  */
 import { randomBytes } from "node:crypto"
-import { Clock, Duration, Effect, type Scope } from "effect"
+import { Clock, Duration, Effect, Queue, type Scope } from "effect"
 import type { ChainSpec } from "../chain/chainSpec.ts"
 import type { Enode } from "../chain/enode.ts"
 import { type LocalHead, localStatus, statusMismatch } from "../chain/status.ts"
 import { toHex } from "../domain/hex.ts"
 import { publicKey } from "../domain/secp256k1.ts"
-import type { EthRequest } from "../wire/ethMessages.ts"
+import { encodeBlockRangeUpdate, ETH, type EthRequest } from "../wire/ethMessages.ts"
 import type { EthVersion } from "../wire/hello.ts"
 import { listen } from "../wire/Listener.ts"
 import type { Session, SessionOptions } from "../wire/Session.ts"
 import { type ListenError, WrongNetwork } from "../wire/WireError.ts"
 import { answerItems, encodeAnswer } from "./answers.ts"
 import { announce, type FaultKind, react } from "./faults.ts"
+import { LiveChain } from "./liveChain.ts"
 import type { ServedChain } from "./servedChain.ts"
 
 /** One peer to start. */
 export interface DevnetPeerOptions {
   readonly chain: ChainSpec
-  readonly served: ServedChain
+  /** What it serves; a chain that moves is announced to open sessions of eth/69 and later. */
+  readonly served: ServedChain | LiveChain
   readonly ethVersions: ReadonlyArray<EthVersion>
   /** 0 lets the system choose. */
   readonly port: number
@@ -49,26 +51,31 @@ export const startDevnetPeer = (
     const { served } = options
     const privateKey = options.privateKey ?? new Uint8Array(randomBytes(32))
     const nodeId = toHex(publicKey(privateKey))
-    const head: LocalHead = {
-      ...served.head,
-      totalDifficulty: served.totalDifficultyAt(served.lastBlock),
-      earliest: served.firstBlock,
-    }
+    const head = (): LocalHead => headOf(servedNow(served))
     const answer = makeAnswering(options)
+    const sessions = new Set<Session>()
     const sessionOptions: SessionOptions = {
       privateKey,
       clientId: `annals-devnet/${options.fault ?? "honest"}`,
       listenPort: options.port,
       ethVersions: options.ethVersions,
-      localStatus: (version) => announce(options.fault, localStatus(options.chain, head, version)),
+      localStatus: (version) =>
+        announce(options.fault, localStatus(options.chain, head(), version)),
       checkStatus: (status) => {
-        const mismatch = statusMismatch(options.chain, head, status)
+        const mismatch = statusMismatch(options.chain, head(), status)
         return mismatch === undefined ? undefined : new WrongNetwork(mismatch)
       },
       onRequest: answer,
     }
     const where = { host: HOST, port: options.port, maxOpening: MAX_OPENING }
-    const listener = yield* listen(where, sessionOptions, (session) => session.closed)
+    const listener = yield* listen(where, sessionOptions, (session) =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => sessions.add(session)),
+        () => session.closed,
+        () => Effect.sync(() => sessions.delete(session)),
+      ),
+    )
+    if (served instanceof LiveChain) yield* announceMoves(served, sessions)
     if (options.discovery !== undefined) {
       const { startDevnetDiscovery } = yield* Effect.promise(
         async () => import("./DevnetDiscovery.ts"),
@@ -78,7 +85,7 @@ export const startDevnetPeer = (
         host: HOST,
         port: listener.port,
         chain: options.chain,
-        head,
+        head: head(),
         bootnodes: options.discovery.bootnodes,
       })
     }
@@ -90,11 +97,46 @@ export const startDevnetPeer = (
     }
   })
 
+/** What is served at this instant. */
+const servedNow = (served: ServedChain | LiveChain): ServedChain =>
+  served instanceof LiveChain ? served.current : served
+
+const headOf = (served: ServedChain): LocalHead => ({
+  ...served.head,
+  totalDifficulty: served.totalDifficultyAt(served.lastBlock),
+  earliest: served.firstBlock,
+})
+
+/** Tells open sessions of eth/69 and later of each new head, also where it is lower (EIP-7642). */
+const announceMoves = Effect.fnUntraced(function* (
+  chain: LiveChain,
+  sessions: Iterable<Session>,
+): Effect.fn.Return<void, never, Scope.Scope> {
+  const moves = yield* Queue.sliding<void>(1)
+  yield* Effect.acquireRelease(
+    Effect.sync(() => chain.onMove(() => void moves.unsafeOffer(undefined))),
+    (stop) => Effect.sync(stop),
+  )
+  const tell = Effect.suspend(() => {
+    const { earliest, number, hash } = headOf(chain.current)
+    const update = encodeBlockRangeUpdate({
+      earliestBlock: earliest,
+      latestBlock: number,
+      latestBlockHash: hash,
+    })
+    const told = [...sessions].filter(({ ethVersion }) => ethVersion >= 69)
+    return Effect.forEach(told, (session) => session.sendRaw(ETH.blockRangeUpdate, update), {
+      discard: true,
+    })
+  })
+  yield* Effect.forkScoped(Effect.forever(Effect.zipRight(Queue.take(moves), tell)))
+})
+
 /** Gives what a peer does with each request: latency, bandwidth and fault applied. */
 const makeAnswering = (
   options: DevnetPeerOptions,
 ): ((session: Session, request: EthRequest) => Effect.Effect<Uint8Array | null>) => {
-  const { served, fault, latencyMs } = options
+  const { fault, latencyMs } = options
   // Counts of sessions that are gone are gone with them.
   const requests = new WeakMap<Session, number>()
   const send = makeBandwidth(options.bandwidthMbit)
@@ -103,6 +145,7 @@ const makeAnswering = (
     const nth = (requests.get(session) ?? 0) + 1
     requests.set(session, nth)
     const version = session.ethVersion
+    const served = servedNow(options.served)
     const honest = answerItems(served, version, request)
     const reaction = react(fault, { chain: served, version, request }, nth, honest)
     switch (reaction._tag) {

@@ -117,6 +117,52 @@ export const makeServedChain = (
   return new MemoryChain(byNumber, numbers, options.receipts69CacheBytes ?? 64 * 1024 * 1024)
 }
 
+/**
+ * The chain of `blocks` and of what lies below the lowest of them in `main`. Throws as
+ * {@link makeServedChain} does: the blocks have to link to `main`.
+ */
+export const branchOff = (main: ServedChain, blocks: ReadonlyArray<SourceBlock>): ServedChain => {
+  const first = Math.min(...blocks.map((block) => headerOf(block).number))
+  const shared = main.numbers.filter((number) => number < first)
+  const path = "the chain below the fork"
+  const below = shared.map((number): SourceBlock => ({
+    header: main.headerAt(number)!,
+    body: main.bodyAt(number)!,
+    receipts: main.receipts68At(number),
+    totalDifficulty: main.totalDifficultyAt(number),
+    path,
+    offset: 0,
+  }))
+  return makeServedChain([...below, ...blocks])
+}
+
+/** The chain as it was when `head` was its last block; `head` is one of its blocks. */
+export const upTo = (chain: ServedChain, head: number): ServedChain => {
+  const header = chain.headerAt(head)
+  const hash = chain.hashAt(head)
+  if (header === undefined || hash === undefined) throw new RangeError(`there is no block ${head}`)
+  const has = (number: number): boolean => number <= head && chain.has(number)
+  return {
+    firstBlock: chain.firstBlock,
+    lastBlock: head,
+    head: { number: head, hash, time: readHeader(header).timestamp },
+    get numbers() {
+      return chain.numbers.filter((number) => number <= head)
+    },
+    has,
+    numberOf: (hashHex) => {
+      const number = chain.numberOf(hashHex)
+      return number !== undefined && has(number) ? number : undefined
+    },
+    hashAt: (number) => (has(number) ? chain.hashAt(number) : undefined),
+    headerAt: (number) => (has(number) ? chain.headerAt(number) : undefined),
+    bodyAt: (number) => (has(number) ? chain.bodyAt(number) : undefined),
+    receipts68At: (number) => (has(number) ? chain.receipts68At(number) : undefined),
+    receipts69At: (number) => (has(number) ? chain.receipts69At(number) : undefined),
+    totalDifficultyAt: (number) => (has(number) ? chain.totalDifficultyAt(number) : 0n),
+  }
+}
+
 const EMPTY_LIST = Uint8Array.of(0xc0)
 
 interface HeldBlock {

@@ -10,6 +10,8 @@
  */
 import { Context, Deferred, Effect, FiberId, Layer } from "effect"
 import { Settings } from "../Settings.ts"
+import { MOST_UNFINISHED_BYTES } from "../wire/limits.ts"
+import { UnfinishedFrames } from "../wire/unfinishedFrames.ts"
 
 /** See the module. All amounts are bytes. */
 export interface ByteGateShape {
@@ -22,6 +24,8 @@ export interface ByteGateShape {
    * when it may. Never waits behind reservations, which may themselves wait for this frame.
    */
   readonly admitFrame: () => Promise<void> | undefined
+  /** Where sessions book what has come of frames under way: bytes of no answer yet. */
+  readonly unfinishedFrames: UnfinishedFrames
   /** Gives bytes back. */
   readonly release: (bytes: number) => void
   /** What is free now; below 0 when overdrawn. */
@@ -42,7 +46,7 @@ export class ByteGate extends Context.Tag("annals/ByteGate")<ByteGate, ByteGateS
       const { maxPeers, maxInbound, slotsPerPeer, blocksPerAssignment, headerBytes } = settings
       const slots = (maxPeers + maxInbound) * slotsPerPeer
       const headers = slots * blocksPerAssignment * headerBytes * HEADERS_OVERDRAW
-      return makeByteGate(settings.bytesInFlight + headers)
+      return makeByteGate(settings.bytesInFlight, headers)
     }),
   )
 }
@@ -52,9 +56,13 @@ interface Waiter {
   readonly granted: Deferred.Deferred<void>
 }
 
-/** A gate over `budgetBytes`. */
-export const makeByteGate = (budgetBytes: number): ByteGateShape => {
-  let free = budgetBytes
+/**
+ * A gate over `budgetBytes`, with `headersBytes` on top for what is held while it waits. Whatever
+ * fits the budget, or is all of it, is granted although all of these are held.
+ */
+export const makeByteGate = (budgetBytes: number, headersBytes = 0): ByteGateShape => {
+  const allBytes = budgetBytes + headersBytes
+  let free = allBytes
   // Bounded by the number of slots of all peers: each waits for one reservation at a time.
   const waiters = new Set<Waiter>()
 
@@ -71,7 +79,7 @@ export const makeByteGate = (budgetBytes: number): ByteGateShape => {
 
   // Sessions that are paused, at most one entry each.
   const paused = new Set<() => void>()
-  const mayRead = (): boolean => free > -budgetBytes
+  const mayRead = (): boolean => free > -allBytes
 
   const release = (bytes: number): void => {
     free += bytes
@@ -109,6 +117,7 @@ export const makeByteGate = (budgetBytes: number): ByteGateShape => {
     },
     admitFrame: () =>
       mayRead() ? undefined : new Promise((resolve) => paused.add(() => resolve())),
+    unfinishedFrames: new UnfinishedFrames(MOST_UNFINISHED_BYTES),
     release,
     free: () => free,
   }

@@ -86,7 +86,7 @@ export const makePeerLanes = Effect.fnUntraced(function* (scope: Scope.Scope) {
       stats.requests[kind] += 1
       const answer = yield* question
         .send(timeoutMs)
-        .pipe(Effect.tapErrorCause(() => Effect.sync(() => gate.release(reservedBytes))))
+        .pipe(Effect.onError(() => Effect.sync(() => gate.release(reservedBytes))))
       if (answer.bytes > reservedBytes) gate.overdraw(answer.bytes - reservedBytes)
       else gate.release(reservedBytes - answer.bytes)
       stats.answered(kind, answer.elapsedMs, answer.bytes)

@@ -11,11 +11,13 @@ import type { DevnetOptions } from "../cli/devnetOptions.ts"
 import { UsageError } from "../cli/UsageError.ts"
 import { Stop } from "../observe/Stop.ts"
 import { Terminal } from "../observe/Terminal.ts"
-import { readChainFiles } from "../devnet/chainFiles.ts"
+import { readChainFile, readChainFiles } from "../devnet/chainFiles.ts"
+import { growHeads, obeyLines } from "../devnet/DevnetControl.ts"
 import { startDevnetPeer } from "../devnet/DevnetPeers.ts"
 import { type FaultKind, faultKinds } from "../devnet/faults.ts"
-import { generateChain, generatedChainSpec } from "../devnet/generatedChain.ts"
-import { ChainFileInvalid, type ServedChain } from "../devnet/servedChain.ts"
+import { generateChain, generatedChainSpec, generateFork } from "../devnet/generatedChain.ts"
+import { type Branches, LiveChain } from "../devnet/liveChain.ts"
+import { branchOff, ChainFileInvalid } from "../devnet/servedChain.ts"
 
 /** Runs the devnet; see the module. */
 export const runDevnet = Effect.fn("runDevnet")(function* (
@@ -24,14 +26,17 @@ export const runDevnet = Effect.fn("runDevnet")(function* (
   const stop = yield* Stop
   const terminal = yield* Terminal
   const chain = yield* chainSpecOf(options)
-  const served = yield* servedChainOf(options, chain)
+  const branches = yield* branchesOf(options, chain)
   const faults = assignFaults(options)
   return yield* Effect.scoped(
     Effect.gen(function* () {
       const enodes: Array<Enode> = []
+      const chains: Array<LiveChain> = []
       for (const [index, fault] of faults.entries()) {
         // The first one is the others' bootnode where none was named.
         const bootnodes = options.bootnodes.length > 0 ? options.bootnodes : enodes.slice(0, 1)
+        const served = yield* startOf(options, branches)
+        chains.push(served)
         const enode = yield* startDevnetPeer({
           chain,
           served,
@@ -44,8 +49,10 @@ export const runDevnet = Effect.fn("runDevnet")(function* (
         })
         enodes.push(enode)
       }
+      if (options.control) yield* obeyLines(chains, process.stdin)
       for (const enode of enodes) yield* terminal.data(formatEnode(enode))
-      const { numbers, firstBlock, lastBlock } = served
+      if (options.blockTimeMs !== undefined) yield* growHeads(chains, options.blockTimeMs)
+      const { numbers, firstBlock, lastBlock } = chains[0]!.current
       yield* terminal.log(
         `${enodes.length} peers serve ${numbers.length} blocks, ${firstBlock} to ${lastBlock}`,
       )
@@ -88,17 +95,24 @@ const chainSpecOf = (options: DevnetOptions): Effect.Effect<ChainSpec, UsageErro
       )
 
 /** The blocks that they serve. Block 0 comes from the network where its header is known. */
-const servedChainOf = (
+const branchesOf = (
   options: DevnetOptions,
   { genesisHeader }: ChainSpec,
-): Effect.Effect<ServedChain, UsageError> =>
+): Effect.Effect<Branches, UsageError> =>
   Effect.try({
-    try: () => {
+    try: (): Branches => {
       const genesis = genesisHeader === undefined ? {} : { genesisHeader }
-      const { generate } = options
-      return generate === undefined
-        ? readChainFiles(options.chainFiles, genesis)
-        : generateChain({ ...generate, ...genesis })
+      const { generate, forkFiles } = options
+      if (generate === undefined) {
+        const main = readChainFiles(options.chainFiles, genesis)
+        const fork = forkFiles.flatMap((file) => readChainFile(file))
+        return { main, fork: fork.length > 0 ? branchOff(main, fork) : undefined }
+      }
+      const main = generateChain({ ...generate, ...genesis })
+      const { forkAt } = generate
+      // The next seed: the branches have nothing in common but what lies below the fork.
+      const other = { ...generate, seed: generate.seed + 1 }
+      return { main, fork: forkAt === undefined ? undefined : generateFork(main, forkAt, other) }
     },
     catch: (error) => error,
   }).pipe(
@@ -108,6 +122,18 @@ const servedChainOf = (
         : Effect.die(error),
     ),
   )
+
+/** A peer's own chain, as it is at first. */
+const startOf = (
+  { head }: DevnetOptions,
+  branches: Branches,
+): Effect.Effect<LiveChain, UsageError> => {
+  const { main } = branches
+  if (head !== undefined && !main.has(head)) {
+    return new UsageError({ reason: `--head ${head}: the chain has no such block` })
+  }
+  return Effect.succeed(new LiveChain(branches, { branch: "main", head: head ?? main.lastBlock }))
+}
 
 /** A fault or none for each peer: the faulty ones come first. */
 const assignFaults = (options: DevnetOptions): ReadonlyArray<FaultKind | undefined> => {

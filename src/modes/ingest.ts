@@ -10,6 +10,7 @@ import os from "node:os"
 import path from "node:path"
 import { Clock, Effect, Fiber, Layer, Option } from "effect"
 import { Chain } from "../chain/Chain.ts"
+import { chainRulesText } from "../chain/chainRules.ts"
 import type { Anchor, ChainSpec } from "../chain/chainSpec.ts"
 import { ExitCode, exitCodeOfSignal } from "../cli/exitCodes.ts"
 import type { IngestOptions } from "../cli/syncOptions.ts"
@@ -18,6 +19,8 @@ import { and, BlockRanges } from "../domain/blockRanges.ts"
 import { equalBytes, toHex0x } from "../domain/hex.ts"
 import { Fetcher } from "../fetch/Fetcher.ts"
 import { layerIngestPlan } from "../fetch/IngestPlan.ts"
+import { watchBackfill } from "../follow/BackfillState.ts"
+import { SyncState } from "../follow/SyncState.ts"
 import { IngestStats } from "../observe/IngestStats.ts"
 import { ingestText, summarizeIngest } from "../observe/ingestSummary.ts"
 import { ProcessUsage } from "../observe/ProcessUsage.ts"
@@ -27,7 +30,7 @@ import { Stop, type StopSignal } from "../observe/Stop.ts"
 import { Terminal } from "../observe/Terminal.ts"
 import { loadNodeKey } from "../peers/NodeKey.ts"
 import { PeerCache } from "../peers/PeerCache.ts"
-import { type PooledPeer, PeerPool } from "../peers/PeerPool.ts"
+import type { PooledPeer } from "../peers/PeerPool.ts"
 import { layerChecking } from "../process/CheckingProcessor.ts"
 import { CheckPool } from "../process/CheckPool.ts"
 import { Scheduler } from "../scheduler/Scheduler.ts"
@@ -42,7 +45,9 @@ import { layerStoreWriter } from "../write/StoreWriter.ts"
 import { Writer } from "../write/Writer.ts"
 import { tuneEngine } from "../wire/tuneEngine.ts"
 import { clientId } from "./clientId.ts"
+import { abandonRequests, followHead, followScheduler } from "./followHead.ts"
 import { elapsedSince, gatherPeers, tellNoPeers } from "./gatherPeers.ts"
+import { noteNetwork, noteScheduler, serveBeside, SyncSources } from "./serveBeside.ts"
 import { chooseNetwork, lastBlock, networkLayer, networkSettings } from "./network.ts"
 import { endWithStoreError } from "./storeErrors.ts"
 import { tellMissing } from "./tellMissing.ts"
@@ -70,6 +75,7 @@ export const runIngest = (
           network: chain.name,
           chainId: chain.chainId,
           genesisHash: chain.genesisHash,
+          chainRules: chainRulesText(chain),
           tables: options.tables,
           checks: [...options.verify],
           trusted,
@@ -87,7 +93,10 @@ export const runIngest = (
           ...networkSettings(options),
           receiptsPerRequest: options.receiptsPerRequest ?? MOST_BLOCKS_PER_REQUEST,
           slotsPerPeer: SLOTS_PER_PEER,
+          ...(options.follow === undefined ? {} : { followEveryMs: options.follow.everyMs }),
         }),
+        SyncState.layer(options.startBlock),
+        Layer.sync(SyncSources, () => ({})),
         Stats.layer,
         IngestStats.layer,
         ProcessUsage.layer,
@@ -101,13 +110,35 @@ export const runIngest = (
         layerStoreReader(directory),
       )
       // The network is let go before tables are built: nobody would listen to it any more.
-      const fetched = Effect.provide(measured(ingestRange(options)), network)
-      return yield* ingest(options, directory, fetched).pipe(
+      const fetched = Effect.provide(
+        Effect.zipRight(noteNetwork, measured(ingestRange(options))),
+        network,
+      )
+      return yield* served(options, directory, ingest(options, directory, fetched)).pipe(
         Effect.provide(surroundings),
         Effect.provide(store),
       )
     }),
   ).pipe(Effect.catchTag("StoreError", endWithStoreError))
+
+/** Runs `run` beside a server, where the options ask for one, which has to last as long as it. */
+const served = <E, R>(
+  { serve }: IngestOptions,
+  directory: string,
+  run: Effect.Effect<ExitCode, E, R>,
+) => {
+  if (serve === undefined) return run
+  return Effect.gen(function* () {
+    const serving = yield* serveBeside(serve, directory).pipe(
+      Effect.mapError(({ message }) => new UsageError({ reason: message })),
+    )
+    const { log } = yield* Terminal
+    const ended = Effect.catchAll(serving.ended, ({ message }) =>
+      Effect.as(log(`annals: ${message}`, "error"), ExitCode.unexpected),
+    )
+    return yield* Effect.raceFirst(run, ended)
+  })
+}
 
 /** Peers of a devnet have new keys every time; all others are remembered in the store. */
 const cacheOf = ({ network }: IngestOptions): Layer.Layer<PeerCache, never, Store | Stats> =>
@@ -211,9 +242,23 @@ const ingest = Effect.fnUntraced(function* <E, R>(
   return end.code
 })
 
-/** Fetches what of the range is missing, until it is there, hopeless, or stopped. */
-const ingestRange = Effect.fnUntraced(function* (options: IngestOptions) {
-  const { startBlock } = options
+/**
+ * Fetches what of the range is missing, until it is there, hopeless, or stopped; then follows the
+ * head, where the options say so.
+ */
+export const ingestRange = (options: IngestOptions) =>
+  Effect.flatMap(Effect.serviceOption(SyncState), (state) =>
+    Effect.provide(
+      fetchRange(options),
+      Option.match(state, {
+        onSome: (known) => Layer.succeed(SyncState, known),
+        onNone: () => SyncState.layer(options.startBlock),
+      }),
+    ),
+  )
+
+const fetchRange = Effect.fnUntraced(function* (options: IngestOptions) {
+  const { startBlock, follow } = options
   const { opened } = yield* Store
   const ourHead = yield* OurHead
   yield* ourHead.stored(opened.covered["payloads"] ?? [])
@@ -246,9 +291,11 @@ const ingestRange = Effect.fnUntraced(function* (options: IngestOptions) {
     yield* tellNoPeers
     return ended(ExitCode.noPeers)
   }
-  const last = yield* Effect.raceFirst(lastBlock(options), Effect.as(stop.requested, undefined))
+  // A run that follows waits for no history: on a young chain there is none below the window.
+  const range = follow === undefined ? options : { ...options, startBlock: -options.rollbackWindow }
+  const last = yield* Effect.raceFirst(lastBlock(range), Effect.as(stop.requested, undefined))
   if (last === undefined) return ended(exitCodeOfSignal(yield* stop.requested))
-  if (last < startBlock) {
+  if (last < startBlock && follow === undefined) {
     const line = `annals: nothing to fetch: the peers' head less the rollback window is block ${last}, below the start block ${startBlock}`
     yield* terminal.log(line, "error")
     return ended(ExitCode.gaps, { endBlock: last })
@@ -259,7 +306,29 @@ const ingestRange = Effect.fnUntraced(function* (options: IngestOptions) {
   yield* tellWork(work, stored.count, opened.databaseBytes, guessedBytes)
   const startedMs = yield* Clock.currentTimeMillis
   const cpuAtStartMs = usage.cpuMs()
-  return yield* Effect.scoped(fetchWork(work)).pipe(
+  if (follow !== undefined) {
+    const store = yield* Store
+    const run = {
+      flags: follow,
+      startBlock,
+      historyEnd: last,
+      afterHistory: (storedBlock: number) =>
+        fillTables(options, { ...ended(ExitCode.complete), endBlock: storedBlock }).pipe(
+          Effect.provideService(Store, store),
+          Effect.provideService(Terminal, terminal),
+        ),
+    }
+    const code = yield* Effect.scoped(followHead(run)).pipe(
+      Effect.provide(Layer.provide(followStages(options), WorkList.layer(BlockRanges.empty))),
+    )
+    const { storedBlock } = (yield* SyncState).facts()
+    return ended(code, { endBlock: storedBlock, startedMs, cpuAtStartMs })
+  }
+  const state = yield* SyncState
+  return yield* Effect.scoped(
+    Effect.zipRight(Effect.forkScoped(watchBackfill(startBlock, last, stored)), fetchWork(work)),
+  ).pipe(
+    Effect.zipLeft(state.update({ phase: "ended" })),
     Effect.map(({ code, failed }) =>
       ended(code, { failed, endBlock: last, startedMs, cpuAtStartMs }),
     ),
@@ -282,10 +351,26 @@ export const ingestStages = (
     Layer.provide(layerIngestPlan),
   )
 
+/** The same stages over work without an end, with the landing of blocks near the head. */
+export const followStages = (
+  options: Pick<IngestOptions, "workers" | "verify" | "startBlock" | "rollbackWindow">,
+  pool: Layer.Layer<CheckPool> = options.workers === 0
+    ? CheckPool.layerInline
+    : CheckPool.layerThreads(options.workers),
+) =>
+  layerStoreWriter.pipe(
+    Layer.provide(layerChecking(options.verify)),
+    Layer.provide(pool),
+    Layer.provide(Fetcher.layer),
+    Layer.provideMerge(followScheduler(options.startBlock, options.rollbackWindow)),
+    Layer.provide(layerIngestPlan),
+  )
+
 const fetchWork = Effect.fnUntraced(function* (work: BlockRanges) {
   const scheduler = yield* Scheduler
   const writer = yield* Writer
   const stop = yield* Stop
+  yield* noteScheduler
   // Scoped: whatever ends the run, the line is not drawn any more.
   const progress = yield* Effect.forkScoped(reportProgress)
   const stopping = yield* Effect.forkScoped(Effect.tap(stop.requested, () => abandonRequests))
@@ -304,18 +389,6 @@ const fetchWork = Effect.fnUntraced(function* (work: BlockRanges) {
   const why = refuted ? "what was offered for them failed its checks" : "no peer served them"
   yield* tellMissing(failed, why)
   return { code: refuted ? ExitCode.failedChecks : ExitCode.gaps, failed }
-})
-
-/**
- * An orderly stop: nothing more is assigned, what was asked for is let go, and what is fetched
- * already goes through to the store.
- */
-const abandonRequests = Effect.gen(function* () {
-  const scheduler = yield* Scheduler
-  const pool = yield* PeerPool
-  yield* scheduler.stop
-  const peers = yield* pool.connected
-  yield* Effect.forEach(peers, ({ drop }) => drop, { discard: true })
 })
 
 /** Builds the rows of blocks that were stored before without them; needs no peer. */

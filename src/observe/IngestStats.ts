@@ -37,6 +37,17 @@ export class IngestCounters {
     commit: 0,
   }
 
+  /** Blocks were committed that took the place of others, or extended the chain. */
+  replaced(
+    blocks: number,
+    result: Pick<WriteResult, "transactions" | "logs" | "databaseBytes">,
+  ): void {
+    this.written += blocks
+    this.transactions += result.transactions
+    this.logs += result.logs
+    this.databaseBytes = result.databaseBytes
+  }
+
   /** A write was answered. */
   wrote(result: WriteResult): void {
     for (const [from, to] of result.committed) this.written += to - from + 1

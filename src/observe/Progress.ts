@@ -1,11 +1,12 @@
 /**
  * Shows how a run goes: on a terminal a live line several times a second, elsewhere a line every
- * ten seconds.
+ * ten seconds. A run that follows the head shows how far behind it is, and since when.
  */
 import { Clock, Duration, Effect, Option } from "effect"
+import { SyncState } from "../follow/SyncState.ts"
 import { Scheduler } from "../scheduler/Scheduler.ts"
 import { IngestStats } from "./IngestStats.ts"
-import { progressLine } from "./progressLine.ts"
+import { followLine, progressLine } from "./progressLine.ts"
 import { Stats } from "./Stats.ts"
 import { Terminal } from "./Terminal.ts"
 
@@ -27,6 +28,7 @@ export const reportProgress: Effect.Effect<never, never, Scheduler | Stats | Ter
     const stats = yield* Stats
     const terminal = yield* Terminal
     const ingest = Option.getOrUndefined(yield* Effect.serviceOption(IngestStats))
+    const sync = Option.getOrUndefined(yield* Effect.serviceOption(SyncState))
     const everyMs = terminal.interactive ? LIVE_EVERY_MS : PLAIN_EVERY_MS
     const sample = Effect.map(Clock.currentTimeMillis, (atMs): Sample => ({
       atMs,
@@ -35,7 +37,26 @@ export const reportProgress: Effect.Effect<never, never, Scheduler | Stats | Ter
     }))
     const samples = [yield* sample]
 
+    const atTheHead = Effect.map(Clock.currentTimeMillis, (nowMs) => {
+      if (sync?.facts().phase !== "following") return undefined
+      const { storedBlock, stalled } = sync.facts()
+      const { headBlock, blocksBehind, behindSinceMs, reorgs } = sync.report()
+      return followLine({
+        storedBlock,
+        headBlock,
+        blocksBehind,
+        behindSinceMs,
+        nowMs,
+        reorgs,
+        stalled,
+        peersActive: stats.peersPooled,
+        peersKnown: stats.peers.size,
+      })
+    })
+
     const line = Effect.gen(function* () {
+      const following = yield* atTheHead
+      if (following !== undefined) return following
       const progress = yield* scheduler.progress
       const now = yield* sample
       samples.push(now)

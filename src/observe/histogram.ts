@@ -30,6 +30,11 @@ export class Histogram {
     return this.#total
   }
 
+  /** The sum of the durations. */
+  get sumMs(): number {
+    return this.#sums.reduce((sum, each) => sum + each, 0)
+  }
+
   /** Records a duration of at least 0 ms; one beyond the range counts in the outermost bucket. */
   record(durationMs: number): void {
     const bucket = bucketOf(durationMs)
@@ -48,6 +53,21 @@ export class Histogram {
       if (count > 0 && seen >= rank) return this.#sums[bucket]! / count
     }
     return 0
+  }
+
+  /**
+   * How many of the durations are at most each of `boundsMs`, which rise. What lies within 1 % of a
+   * bound may be counted on either side of it.
+   */
+  atMost(
+    boundsMs: ReadonlyArray<number>,
+  ): ReadonlyArray<readonly [boundMs: number, count: number]> {
+    let bucket = 0
+    let seen = 0
+    return boundsMs.map((boundMs) => {
+      for (const last = bucketOf(boundMs); bucket <= last; bucket++) seen += this.#counts[bucket]!
+      return [boundMs, seen] as const
+    })
   }
 
   /** p50, p95 and p99, rounded to microseconds. */

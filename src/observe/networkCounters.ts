@@ -13,6 +13,15 @@ export interface NetworkLimits {
   readonly maxConcurrentDials: number
 }
 
+/** Requests of peers. */
+export interface ServedCounts {
+  requests: number
+  /** Of those, requests that waited because their session asks too often. */
+  delayed: number
+  /** Of those, requests that got an empty answer because one would have cost too much. */
+  refused: number
+}
+
 /** See the module. */
 export class NetworkCounters {
   /** Nodes that a source named, each once. */
@@ -27,8 +36,14 @@ export class NetworkCounters {
   rotated = 0
   /** Dials that ended without a session, by why: `unreachable`, `wrong_genesis`, a peer's reason. */
   readonly refused = new Map<string, number>()
+  /** Connections of peers that became no session, by why: `opening_full`, `handshake_timeout`. */
+  readonly inboundRefused = new Map<string, number>()
   /** Sessions that ended, by who ended them and why. */
   readonly closed = new Map<string, number>()
+  /** Sessions that ended because the peer broke a rule, by which (`wire/breach.ts`). */
+  readonly breaches = new Map<string, number>()
+  /** What peers asked of us. */
+  readonly served: ServedCounts = { requests: 0, delayed: 0, refused: 0 }
   /** Sessions by what the peer calls itself, up to the version, and by eth version. */
   readonly clients = new Map<string, number>()
   readonly ethVersions = new Map<string, number>()
@@ -36,6 +51,16 @@ export class NetworkCounters {
   /** A dial ended without a session. */
   refusedFor(why: string): void {
     count(this.refused, why)
+  }
+
+  /** A connection of a peer became no session. */
+  inboundRefusedFor(why: string): void {
+    count(this.inboundRefused, why)
+  }
+
+  /** A peer broke a rule of its session. */
+  broken(breach: string): void {
+    count(this.breaches, breach)
   }
 
   /** A session opened. */

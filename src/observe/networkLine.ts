@@ -16,10 +16,16 @@ export const networkLine = (network: NetworkCounters, pooled: number): string =>
     `${dialled} dialled`,
     `${refused} refused${named(network.refused)}`,
     `sessions ${sessionsOpened} opened${inbound > 0 ? ` (${inbound} by peers)` : ""}, ${sessionsClosed} closed${rotated > 0 ? ` (${rotated} to make room)` : ""}`,
+    ...telling("turned away", network.inboundRefused),
+    ...telling("broke the rules", network.breaches),
     `clients${named(network.clients) || " none"}`,
     `versions${named(network.ethVersions) || " none"}`,
   ].join("; ")
 }
+
+/** `what 4 (a 3, b 1)`; nothing where there is nothing to tell of. */
+const telling = (what: string, counts: ReadonlyMap<string, number>): ReadonlyArray<string> =>
+  counts.size === 0 ? [] : [`${what} ${sum(counts)}${named(counts)}`]
 
 const sum = (counts: ReadonlyMap<string, number>): number =>
   [...counts.values()].reduce((total, count) => total + count, 0)

@@ -40,6 +40,41 @@ export const progressLine = (reading: ProgressReading): string => {
   ].join(" · ")
 }
 
+/** How a run stands that follows the head. */
+export interface FollowReading {
+  /** The last block that is stored; the head as it was measured, where it was. */
+  readonly storedBlock: number
+  readonly headBlock: number | undefined
+  /** How far the one is behind the other, and since when, in Unix ms; undefined: not behind. */
+  readonly blocksBehind: number | undefined
+  readonly behindSinceMs: number | undefined
+  readonly nowMs: number
+  readonly peersActive: number
+  readonly peersKnown: number
+  readonly reorgs: number
+  /** Why nothing moves; undefined while it does, or need not. */
+  readonly stalled: string | undefined
+}
+
+/** One line, without a line end: how far behind, and since when. */
+export const followLine = (reading: FollowReading): string => {
+  const { storedBlock, headBlock, blocksBehind, behindSinceMs, reorgs, stalled } = reading
+  const behind =
+    behindSinceMs === undefined
+      ? "not behind"
+      : `${blocksBehind ?? 0} behind since ${clockTime(behindSinceMs)} (${duration((reading.nowMs - behindSinceMs) / 1000)})`
+  return [
+    `following: block ${storedBlock} of ${headBlock ?? "?"}`,
+    headBlock === undefined ? "head not known" : behind,
+    `peers ${reading.peersActive}/${reading.peersKnown}`,
+    `${reorgs} ${reorgs === 1 ? "reorganisation" : "reorganisations"}`,
+    ...(stalled === undefined ? [] : [`waiting: ${stalled}`]),
+  ].join(" · ")
+}
+
+/** Of a Unix time in ms, hours to seconds in UTC. */
+const clockTime = (ms: number): string => `${new Date(ms).toISOString().slice(11, 19)}Z`
+
 const two = (value: number): string => String(value).padStart(2, "0")
 
 /** Seconds as people say them: `42s`, `3m07s`, `5h02m`, `12d04h`. */

@@ -83,7 +83,17 @@ export interface Summary {
       readonly inbound: number
       readonly sessions_closed: number
       readonly refused: Readonly<Record<string, number>>
+      /** Connections of peers that became no session. */
+      readonly inbound_refused: Readonly<Record<string, number>>
       readonly closed: Readonly<Record<string, number>>
+      /** Sessions that ended because the peer broke a rule. */
+      readonly breaches: Readonly<Record<string, number>>
+      /** What peers asked of us. */
+      readonly served: {
+        readonly requests: number
+        readonly delayed: number
+        readonly refused: number
+      }
       readonly clients: Readonly<Record<string, number>>
       readonly eth: Readonly<Record<string, number>>
       /** Sessions ended to make room for others. */
@@ -176,7 +186,10 @@ export const networkSummary = (
   inbound: network.inbound,
   sessions_closed: network.sessionsClosed,
   refused: Object.fromEntries(network.refused),
+  inbound_refused: Object.fromEntries(network.inboundRefused),
   closed: Object.fromEntries(network.closed),
+  breaches: Object.fromEntries(network.breaches),
+  served: { ...network.served },
   clients: Object.fromEntries(network.clients),
   eth: Object.fromEntries(network.ethVersions),
   rotated: network.rotated,

@@ -19,6 +19,7 @@ import type { Session } from "../wire/Session.ts"
 import type { SessionOpenError } from "../wire/WireError.ts"
 import type { PeerFacts } from "./cacheEntries.ts"
 import { CandidateBook, type CandidateRank, type DialOutcome } from "./candidateBook.ts"
+import { describeOpenError, openErrorName } from "./openErrors.ts"
 import { PeerCache } from "./PeerCache.ts"
 import { PeerConnector } from "./PeerConnector.ts"
 import { PeerKeeper } from "./PeerKeeper.ts"
@@ -135,9 +136,10 @@ const makeDialer = Effect.gen(function* () {
     const full = (yield* FiberSet.size(lives)) >= places
     // While the later stages hold the room for answers, nobody is given anything to serve.
     const starved = gate.free() < settings.bytesInFlight / 4
-    if (!full || starved || !book.ready(nowMs)) {
-      return rotation.observe(seats, nowMs, starved)
-    }
+    // At the head of the chain there is less to fetch than there are peers.
+    const missing = stats.blocksRequested - stats.blocksSucceeded
+    const idle = starved || (stats.blocksRequested > 0 && missing < stats.peersPooled)
+    if (!full || idle || !book.ready(nowMs)) return rotation.observe(seats, nowMs, idle)
     const seat = sitting.get(rotation.victim(seats, nowMs) ?? "")
     if (seat === undefined) return
     seat.useless = true
@@ -274,37 +276,3 @@ const isBusy = (reason: string): boolean =>
 /** A node on another chain, or without our protocol, does not change its mind within a run. */
 const isFinal = (error: SessionOpenError): boolean =>
   error._tag === "WrongNetwork" || error._tag === "NoCommonProtocol"
-
-/** The name under which an opening error is counted. */
-const openErrorName = (error: SessionOpenError): string => {
-  switch (error._tag) {
-    case "ConnectFailed":
-      return error.timedOut ? "connect_timeout" : "unreachable"
-    case "HandshakeFailed":
-      return `${error.phase}_${error.timedOut ? "timeout" : "failed"}`
-    case "WrongNetwork":
-      return `wrong_${error.what}`
-    case "NoCommonProtocol":
-      return "no_common_protocol"
-    case "RefusedByPeer":
-      return error.reason
-  }
-}
-
-/** An opening error in a few words, for people. */
-export const describeOpenError = (error: SessionOpenError): string => {
-  switch (error._tag) {
-    case "ConnectFailed":
-      return error.timedOut ? "no answer to the connection" : `not reachable (${error.reason})`
-    case "HandshakeFailed":
-      return error.timedOut
-        ? `silent during the ${error.phase}`
-        : `failed in the ${error.phase} (${error.reason})`
-    case "WrongNetwork":
-      return `on another chain: ${error.what} is ${error.actual}, ours is ${error.expected}`
-    case "NoCommonProtocol":
-      return `no eth/68 to eth/70, only ${error.offered.join(", ") || "nothing"}`
-    case "RefusedByPeer":
-      return `refused in the ${error.phase} (${error.reason})`
-  }
-}

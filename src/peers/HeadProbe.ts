@@ -36,7 +36,16 @@ export const measureHead = Effect.fn("HeadProbe.measureHead")(function* (
   timeoutMs: number,
   hint?: number,
 ): Effect.fn.Return<HeaderInHand, HeadProbeError> {
-  let search = startHeadSearch(hint ?? (yield* announcedHead(peer, timeoutMs)))
+  return yield* searchHead(peer, timeoutMs, hint ?? (yield* announcedHead(peer, timeoutMs)))
+})
+
+/** As {@link measureHead}, from a block on that the caller knows of. */
+export const searchHead = Effect.fnUntraced(function* (
+  peer: Pick<HeadSubject, "peerId" | "getBlockHeaders">,
+  timeoutMs: number,
+  hint: number,
+): Effect.fn.Return<HeaderInHand, HeadProbeError> {
+  let search = startHeadSearch(hint)
   let highest: HeaderInHand | undefined
   for (;;) {
     const block = nextQuestion(search)
@@ -62,7 +71,7 @@ const announcedHead = (
 
 /** The header of a block, by number or hash; undefined when the peer answers with none. */
 const headerAt = (
-  peer: HeadSubject,
+  peer: Pick<HeadSubject, "peerId" | "getBlockHeaders">,
   start: number | Uint8Array,
   timeoutMs: number,
 ): Effect.Effect<HeaderInHand | undefined, HeadProbeError> =>

@@ -5,19 +5,23 @@
  * Invariants: at most `maxInbound` sessions; who comes beyond that is told `too_many_peers`. Of one
  * address at most {@link OPENING_PER_ADDRESS} connections are in a phase of opening, and no more
  * than {@link ATTEMPTS} come to one: a handshake costs us 9 ms of processor time. A peer whose ban
- * still runs is sent away. Everything ends with the scope.
+ * still runs is sent away. Every connection that becomes no session is counted, by why. Everything
+ * ends with the scope.
  */
 import { Clock, Context, Effect, Layer, type Scope } from "effect"
 import type { ByteGate } from "../fetch/ByteGate.ts"
+import { Stats } from "../observe/Stats.ts"
 import type { HistoryAnswers } from "../serving/HistoryAnswers.ts"
 import type { OurHead } from "../serving/OurHead.ts"
 import { type Bucket, type BucketRate, fullBucket, takeToken } from "../serving/tokenBucket.ts"
+import type { OpeningDeadlines } from "../wire/limits.ts"
 import type { ListenOptions, Listener } from "../wire/Listener.ts"
 import type { Session } from "../wire/Session.ts"
 import type { RemoteAddress } from "../wire/Transport.ts"
 import { ListenError } from "../wire/WireError.ts"
 import { AgeingMap } from "./discv4/ageingMap.ts"
 import { originOf } from "./inboundAddress.ts"
+import { openErrorName } from "./openErrors.ts"
 import { type Identity, makeOurSide, type OurSide } from "./OurSide.ts"
 import { PeerKeeper } from "./PeerKeeper.ts"
 import { Reputation } from "./Reputation.ts"
@@ -38,6 +42,8 @@ export interface InboundOptions {
   readonly maxInbound: number
   /** All addresses by default, as geth does. */
   readonly host?: string
+  /** How long each phase of opening may take; `defaultDeadlines` where not given. */
+  readonly deadlines?: Partial<OpeningDeadlines>
 }
 
 /** Connections of one address that may be in a phase of opening: a node makes one at a time. */
@@ -61,14 +67,15 @@ export class Inbound extends Context.Tag("annals/Inbound")<Inbound, InboundShape
   ): Layer.Layer<
     Inbound,
     ListenError,
-    ByteGate | HistoryAnswers | OurHead | PeerKeeper | Reputation
+    ByteGate | HistoryAnswers | OurHead | PeerKeeper | Reputation | Stats
   > => Layer.scoped(Inbound, startInbound(identity, options))
 }
 
 const startInbound = Effect.fnUntraced(function* (identity: Identity, options: InboundOptions) {
+  const { network } = yield* Stats
   let listener: Listener | undefined
   const ourSide = yield* makeOurSide(identity, () => listener?.port ?? options.port)
-  const receive = yield* makeReception(options.maxInbound)
+  const receive = yield* makeReception(options)
   const { listenEach } = yield* Effect.promise(async () => import("../wire/Listener.ts"))
   const admit = makeAdmission(yield* Effect.clock)
   const open = (host: string): Effect.Effect<Listener, ListenError, Scope.Scope> => {
@@ -77,6 +84,13 @@ const startInbound = Effect.fnUntraced(function* (identity: Identity, options: I
       port: options.port,
       admit,
       maxOpeningPerAddress: OPENING_PER_ADDRESS,
+      onTurnedAway: (_remote, why) =>
+        network.inboundRefusedFor(why === "not_admitted" ? "too_often" : why),
+      onFailed: (remote, error) =>
+        Effect.zipRight(
+          Effect.sync(() => network.inboundRefusedFor(openErrorName(error))),
+          Effect.logDebug("inbound connection failed", remote, error),
+        ),
     }
     return listenEach(where, () => receive(ourSide()))
   }
@@ -94,14 +108,16 @@ const withoutIpv6 =
       : Effect.fail(error)
 
 /** Gives how a session is received that has been opened. */
-const makeReception = Effect.fnUntraced(function* (maxInbound: number) {
+const makeReception = Effect.fnUntraced(function* ({ maxInbound, deadlines = {} }: InboundOptions) {
   const { keep } = yield* PeerKeeper
   const reputation = yield* Reputation
+  const { network } = yield* Stats
   let sessions = 0
 
   const stay = Effect.fnUntraced(function* (session: Session, { follow }: OurSide) {
     const { banned, usableFromMs } = yield* reputation.standing(session.peerId)
     if (banned && usableFromMs > (yield* Clock.currentTimeMillis)) {
+      network.inboundRefusedFor("banned")
       return yield* sendAway(session, "useless_peer")
     }
     yield* follow(session)
@@ -109,10 +125,13 @@ const makeReception = Effect.fnUntraced(function* (maxInbound: number) {
   })
 
   return (ourSide: OurSide) => ({
-    options: ourSide.options,
+    options: { ...ourSide.options, deadlines },
     onSession: (session: Session) =>
       Effect.suspend(() => {
-        if (sessions >= maxInbound) return sendAway(session, "too_many_peers")
+        if (sessions >= maxInbound) {
+          network.inboundRefusedFor("max_inbound")
+          return sendAway(session, "too_many_peers")
+        }
         sessions += 1
         return Effect.ensuring(
           Effect.asVoid(stay(session, ourSide)),

@@ -34,7 +34,7 @@ export const makeOurSide = (
   listenPort: () => number,
 ): Effect.Effect<() => OurSide, never, ByteGate | HistoryAnswers | OurHead> =>
   Effect.gen(function* () {
-    const { admitFrame } = yield* ByteGate
+    const { admitFrame, unfinishedFrames } = yield* ByteGate
     const { onRequest, unsent } = yield* HistoryAnswers
     const ourHead = yield* OurHead
     return () => {
@@ -44,6 +44,7 @@ export const makeOurSide = (
         listenPort: listenPort(),
         ethVersions: ETH_VERSIONS,
         admitFrame,
+        unfinishedFrames,
         onRequest,
         unsentAnswers: unsent,
         localStatus,

@@ -6,6 +6,7 @@ import type { Chain } from "../chain/Chain.ts"
 import type { Enode } from "../chain/enode.ts"
 import { fromHex } from "../domain/hex.ts"
 import type { ByteGate } from "../fetch/ByteGate.ts"
+import type { Stats } from "../observe/Stats.ts"
 import { HistoryAnswers } from "../serving/HistoryAnswers.ts"
 import { HistoryReader } from "../serving/HistoryReader.ts"
 import { OurHead } from "../serving/OurHead.ts"
@@ -58,7 +59,7 @@ export class PeerConnector extends Context.Tag("annals/PeerConnector")<
   static readonly layer = (
     identity: Identity,
     deadlines: Partial<OpeningDeadlines> = {},
-  ): Layer.Layer<PeerConnector, never, Chain | ByteGate> =>
+  ): Layer.Layer<PeerConnector, never, Chain | ByteGate | Stats> =>
     PeerConnector.layerServing(identity, deadlines).pipe(
       Layer.provide(HistoryAnswers.layer),
       Layer.provide(Layer.mergeAll(HistoryReader.layerNone, OurHead.layer, Inbound.layerNone)),

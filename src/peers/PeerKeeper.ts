@@ -5,16 +5,18 @@
  *     session ─▶ head measured ─▶ in the pool ⇄ measured again ─▶ left
  *
  * What to measure and when is decided by the pure `upkeep.ts`. A failed measurement is struck like
- * any other failure, up to the ban. What a session shows of a node goes to the {@link PeerCache}.
+ * any other failure, up to the ban, and so is a breach of the session's rules
+ * (`breachConsequence.ts`). What a session shows of a node goes to the {@link PeerCache}.
  */
 import { Clock, Context, Duration, Effect, Fiber, Layer, Queue } from "effect"
 import { Blame } from "../fetch/Blame.ts"
 import type { MissingHeaders, WrongHeader } from "../fetch/FetchError.ts"
 import { Stats } from "../observe/Stats.ts"
-import { OurHead } from "../serving/OurHead.ts"
+import { type MeasuredHead, OurHead } from "../serving/OurHead.ts"
 import { Settings } from "../Settings.ts"
 import type { Session, SessionClosed } from "../wire/Session.ts"
 import { type RequestError, Timeout } from "../wire/WireError.ts"
+import { breachConsequence } from "./breachConsequence.ts"
 import { measureFloor } from "./FloorProbe.ts"
 import { type HeaderInHand, type HeadSubject, measureHead } from "./HeadProbe.ts"
 import { PeerCache, type PeerCacheShape } from "./PeerCache.ts"
@@ -49,6 +51,8 @@ const MEASUREMENT_DEADLINES = 6
 const LEAST_MEASUREMENT_MS = 20_000
 /** How often it is looked whether something is to be measured again. */
 const LOOK_EVERY_MS = 12_000
+/** Heads seen by others that may wait: the last one tells enough. */
+const MOST_SEEN_HEADS = 4
 /** Misses that may wait to be looked at; of more, the newest tell enough. */
 const MOST_MISSES = 16
 
@@ -165,6 +169,7 @@ const makeKeeper = Effect.gen(function* () {
   const upkeepOf = Effect.fnUntraced(function* (
     session: Session,
     misses: Queue.Dequeue<Miss>,
+    heads: Queue.Dequeue<MeasuredHead>,
     start: Upkeep,
   ) {
     const wakes = yield* Queue.sliding<void>(1)
@@ -183,6 +188,13 @@ const makeKeeper = Effect.gen(function* () {
       yield* Queue.offer(wakes, undefined)
     })
     yield* Effect.fork(Effect.forever(noting))
+    const seeing = Effect.gen(function* () {
+      const head = yield* Queue.take(heads)
+      const nowMs = yield* Clock.currentTimeMillis
+      yield* change((known) => afterHead(known, head.header.number, announcedBy(session), nowMs))
+      if (!session.inbound) yield* ourHead.offer(session.peerId, head)
+    })
+    yield* Effect.fork(Effect.forever(seeing))
     const idle = Effect.raceFirst(
       Effect.as(session.closed, true),
       Effect.as(Effect.timeoutOption(Queue.take(wakes), Duration.millis(LOOK_EVERY_MS)), false),
@@ -202,6 +214,7 @@ const makeKeeper = Effect.gen(function* () {
 
   const inPool = Effect.fnUntraced(function* (session: Session, head: number) {
     const misses = yield* Queue.sliding<Miss>(MOST_MISSES)
+    const heads = yield* Queue.sliding<MeasuredHead>(MOST_SEEN_HEADS)
     const upkeep = startUpkeep(head, announcedBy(session), yield* Clock.currentTimeMillis)
     const entry = {
       peer: session,
@@ -210,12 +223,15 @@ const makeKeeper = Effect.gen(function* () {
       missed: (kind: Miss["kind"], block: number) => {
         misses.unsafeOffer({ kind, block })
       },
+      sawHead: (head: MeasuredHead) => {
+        heads.unsafeOffer(head)
+      },
     }
     const upkeeping = yield* Effect.acquireUseRelease(
       pool.join(entry),
       (joined) =>
         joined
-          ? Effect.zipLeft(Effect.fork(upkeepOf(session, misses, upkeep)), session.closed)
+          ? Effect.zipLeft(Effect.fork(upkeepOf(session, misses, heads, upkeep)), session.closed)
           : Effect.as(session.disconnect("already_connected"), Fiber.void),
       (joined) => (joined ? pool.leave(session.peerId) : Effect.void),
     )
@@ -232,6 +248,11 @@ const makeKeeper = Effect.gen(function* () {
       }
       const closed = yield* session.closed
       stats.network.sessionClosed(closed.by, closed.reason)
+      const { breach } = closed
+      if (breach !== undefined) {
+        stats.network.broken(breach)
+        yield* blame.punish(session.peerId, breachConsequence(breach))
+      }
       return describeClosed(closed)
     }),
   }

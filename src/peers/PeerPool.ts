@@ -4,6 +4,7 @@
  */
 import { Context, Effect, Layer, Mailbox, Stream } from "effect"
 import { Stats } from "../observe/Stats.ts"
+import type { MeasuredHead } from "../serving/OurHead.ts"
 import type { RequestKind } from "../wire/WireError.ts"
 import { type Peer, type ServedRange, type Serves, servesAll, servesKind } from "./Peer.ts"
 
@@ -21,6 +22,8 @@ export interface PooledPeer {
   readonly drop: Effect.Effect<void>
   /** Told that the peer had nothing of a kind at a block that it was taken to serve. */
   readonly missed?: (kind: RequestKind, block: number) => void
+  /** Told the peer's head where somebody else has seen it. */
+  readonly sawHead?: (head: MeasuredHead) => void
 }
 
 /** See the module. */
@@ -37,6 +40,8 @@ export interface PeerPoolShape {
   readonly serves: (peerId: string, kind: RequestKind, block: number) => boolean
   /** A peer had nothing of a kind at a block: it is measured again. */
   readonly missed: (peerId: string, kind: RequestKind, block: number) => void
+  /** The header of a peer's highest block was seen in one of its answers. */
+  readonly sawHead: (peerId: string, head: MeasuredHead) => void
   /** Joins, changes and leaves, from the first on. One consumer. */
   readonly events: Stream.Stream<PeerEvent>
   readonly connected: Effect.Effect<ReadonlyArray<PooledPeer>>
@@ -94,6 +99,7 @@ export class PeerPool extends Context.Tag("annals/PeerPool")<PeerPool, PeerPoolS
           const entry = entries.get(peerId)
           return entry !== undefined && servesKind(entry.serves, kind, block)
         },
+        sawHead: (peerId, head) => entries.get(peerId)?.sawHead?.(head),
         missed: (peerId, kind, block) => entries.get(peerId)?.missed?.(kind, block),
         events: Mailbox.toStream(events),
         connected: Effect.sync(() => [...entries.values()]),

@@ -22,7 +22,7 @@ import { keccak256 } from "../domain/keccak.ts"
 import type { ReceiptsForm } from "../domain/receiptList.ts"
 import { digestReceipts, type ReceiptsDigest } from "../domain/receiptsDigest.ts"
 import { encodeList, RlpError, type RlpReader } from "../domain/rlp.ts"
-import { orderedTrie, orderedTrieRoot } from "../domain/trieRoot.ts"
+import { orderedTrie } from "../domain/trieRoot.ts"
 
 /** What a block can be checked for, by the names of `--verify`. `links` is checked by the writer. */
 export type Check = "links" | "transactions" | "uncles" | "withdrawals" | "receipts" | "bloom"
@@ -190,9 +190,9 @@ const readTransactions = (list: RlpReader, wantsRoot: boolean): Transactions => 
 const ommersHash = (uncles: RlpReader): Uint8Array => {
   if (uncles.done) return EMPTY_OMMERS_HASH
   // One header is as long as another: a body that is all uncles costs what its length does.
-  const items = uncles.restItems()
-  for (const item of items) readHeader(item)
-  return keccak256(encodeList(items))
+  const all = encodeList([uncles.rest()])
+  while (!uncles.done) readHeader(uncles.next().item())
+  return keccak256(all)
 }
 
 /** What is wrong with the withdrawals; undefined when nothing is. */
@@ -202,13 +202,23 @@ const checkWithdrawals = (
   { withdrawals }: BodyParts,
   checks: ReadonlySet<Check>,
 ): CheckFailure | undefined => {
-  const items = withdrawals?.restItems()
-  for (const item of items ?? []) readWithdrawal(item)
+  const root = withdrawals && readWithdrawals(withdrawals, checks.has("withdrawals"))
   if (!checks.has("withdrawals")) return undefined
   const expected = rootText(header.withdrawalsRoot)
-  const actual = rootText(items === undefined ? undefined : orderedTrieRoot(items))
+  const actual = rootText(root)
   if (expected === actual) return undefined
   return failure(block, "body", "withdrawals_root", expected, actual)
+}
+
+/** Reads every withdrawal, one at a time: a body may claim millions. */
+const readWithdrawals = (list: RlpReader, wantsRoot: boolean): Uint8Array | undefined => {
+  const trie = wantsRoot ? orderedTrie() : undefined
+  trie?.start(list.countRest())
+  while (!list.done) {
+    readWithdrawal(list.next().item())
+    trie?.add(list.bytes, list.itemStart, list.end)
+  }
+  return trie?.root()
 }
 
 const rootText = (root: Uint8Array | undefined): string =>

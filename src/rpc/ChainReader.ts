@@ -9,6 +9,7 @@
  * for a transaction while some stored blocks are not indexed yet, is told so.
  */
 import { Context, Data, type Effect } from "effect"
+import type { ChainRules } from "../chain/chainRules.ts"
 import type { BlockRange } from "../domain/blockRanges.ts"
 
 /** A stored block: what the peers sent, and what it was checked against. */
@@ -115,6 +116,8 @@ export interface ChainReaderShape {
     /** As the store was made for: `mainnet`, … */
     readonly network: string
     readonly genesisHash: Uint8Array
+    /** As `chainRulesOf` takes them from the notes. */
+    readonly rules: ChainRules
   }
   readonly extent: Effect.Effect<ChainExtent, ReadFailed>
   /** A number that rises with every commit of whoever writes; cheap enough to be asked often. */

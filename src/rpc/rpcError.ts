@@ -20,6 +20,8 @@ export const rpcCodes = {
   serverError: -32000,
   /** More results, bytes, or time than a call may take. */
   limitExceeded: -32005,
+  /** `safe` and `finalized` before anybody knows them (execution-apis, `BlockTag`). */
+  unknownBlock: -39001,
   /** EIP-4444: a block below the head that the store does not hold. */
   prunedHistory: 4444,
 } as const
@@ -44,3 +46,6 @@ export const invalidParams = (what: string): RpcError => new RpcError(rpcCodes.i
 /** A block that is part of the chain but not of this store; never an empty answer. */
 export const prunedHistory = (): RpcError =>
   new RpcError(rpcCodes.prunedHistory, "pruned history unavailable")
+
+/** A tag that stands for no block yet. */
+export const unknownBlock = (): RpcError => new RpcError(rpcCodes.unknownBlock, "Unknown block")

@@ -94,6 +94,17 @@ export interface SchedulerShape {
    * sent them is blamed with the error, if it is known.
    */
   readonly revoked: (blocks: BlockRanges, error: FetchError | undefined) => Effect.Effect<void>
+  /**
+   * More is wanted; what is known already changes nothing. Of `live` blocks, which lie so near the
+   * head that peers may be about to get them, having nothing is no fault: they are asked again shortly.
+   */
+  readonly want: (blocks: BlockRanges, live: boolean) => Effect.Effect<void>
+  /** No longer wanted, whatever became of them; what is out of them is dropped when it comes. */
+  readonly forget: (blocks: BlockRanges) => Effect.Effect<void>
+  /** What a peer was seen to have, and what it was seen to have another block in the place of. */
+  readonly seen: (peerId: string, has: BlockRanges, lacks: BlockRanges) => Effect.Effect<void>
+  /** The end of the unbroken run of blocks that are done from `fromBlock` on; one below it: none. */
+  readonly doneTo: (fromBlock: number) => number
   /** The last stage is through with a block. */
   readonly done: (block: DoneBlock) => void
   readonly progress: Effect.Effect<SchedulerProgress>
@@ -122,11 +133,20 @@ export class Scheduler extends Context.Tag("annals/Scheduler")<Scheduler, Schedu
     WorkList | PeerPool | Reputation | Blame | FetchPlan | Stats | Settings
   > = Layer.scoped(
     Scheduler,
-    Effect.suspend(() => makeScheduler),
+    Effect.suspend(() => makeScheduler(false)),
+  )
+
+  /** As {@link Scheduler.layer}, of work that has no end: the run is over only after a stop. */
+  static readonly layerOpen: typeof Scheduler.layer = Layer.scoped(
+    Scheduler,
+    Effect.suspend(() => makeScheduler(true)),
   )
 }
 
-const makeScheduler = Effect.gen(function* () {
+/** How long who has not got a live block yet is not asked: some round trips, and far below a slot. */
+const NOT_YET_MS = 200
+
+const makeScheduler = Effect.fnUntraced(function* (open: boolean) {
   const settings = yield* Settings
   const { kinds } = yield* FetchPlan
   const work = yield* WorkList
@@ -141,8 +161,10 @@ const makeScheduler = Effect.gen(function* () {
   const peers = new Map<string, Peer>()
   const batches = new Map<number, OpenBatch>()
   let refuted = BlockRanges.empty
+  /** Blocks near the head, that peers may be about to get. */
+  let live = BlockRanges.empty
   let state = initialState(
-    { blocksPerAssignment: settings.blocksPerAssignment, giveUpMs: settings.giveUpMs, open: false },
+    { blocksPerAssignment: settings.blocksPerAssignment, giveUpMs: settings.giveUpMs, open },
     work,
   )
   stats.blocksRequested = work.count
@@ -200,6 +222,11 @@ const makeScheduler = Effect.gen(function* () {
     const follows = error === undefined ? undefined : verdict(error._tag)
     const { attempt = false, tried = false, lacks = false } = follows ?? {}
     for (const block of blocks) {
+      if (error !== undefined && isLack(error) && live.has(block)) {
+        const notYet = { attempt: false, tried: true, lacks: false }
+        dispatch({ _tag: "BlockFailed", batchId, block, ...notYet })
+        continue
+      }
       if (follows?.peer === "ban") refuted = refuted.add(block, block)
       dispatch({ _tag: "BlockFailed", batchId, block, attempt, tried, lacks })
     }
@@ -208,6 +235,16 @@ const makeScheduler = Effect.gen(function* () {
   const pause = (peerId: string, standing: Standing): void => {
     const { usableFromMs: untilMs, banned } = standing
     dispatch({ _tag: "PeerPaused", peerId, untilMs, banned })
+  }
+
+  /** A lack of what may be there in a moment: no fault, the peer is let rest for as long. */
+  const isNotYet = (error: FetchError): boolean =>
+    (error._tag === "MissingHeaders" || error._tag === "EmptyAnswer") && live.has(error.fromBlock)
+  const restShortly = (peerId: string): void => {
+    const untilMs = clock.unsafeCurrentTimeMillis() + NOT_YET_MS
+    const peer = state.peers.get(peerId)
+    if (peer === undefined || peer.usableFromMs >= untilMs) return
+    dispatch({ _tag: "PeerPaused", peerId, untilMs, banned: false })
   }
 
   const reach = new Reach(kinds)
@@ -273,6 +310,10 @@ const makeScheduler = Effect.gen(function* () {
       blocks: ReadonlyArray<number>,
       error: FetchError,
     ) {
+      if (isNotYet(error)) {
+        restShortly(error.peerId)
+        return giveBack(batchId, blocks, error)
+      }
       const { peer } = blame.count(error)
       const batch = batches.get(batchId)
       // Before the blocks go back: otherwise another slot of the same peer is given them at once.
@@ -321,11 +362,33 @@ const makeScheduler = Effect.gen(function* () {
       dispatch({ _tag: "WorkAdded", ranges: blocks.ranges() })
       stats.blocksRequested += knownCount(state) - knownBefore
     }),
+    want: (blocks: BlockRanges, isLive: boolean) =>
+      Effect.sync(() => {
+        if (isLive) live = live.union(blocks)
+        const knownBefore = knownCount(state)
+        dispatch({ _tag: "WorkAdded", ranges: blocks.ranges() })
+        stats.blocksRequested += knownCount(state) - knownBefore
+      }),
+    forget: (blocks: BlockRanges) =>
+      Effect.sync(() => {
+        live = live.subtract(blocks)
+        refuted = refuted.subtract(blocks)
+        const openBefore = knownCount(state) - state.done.count
+        dispatch({ _tag: "WorkRemoved", ranges: blocks.ranges() })
+        stats.blocksRequested -= openBefore - (knownCount(state) - state.done.count)
+      }),
+    seen: (peerId: string, has: BlockRanges, lacks: BlockRanges) =>
+      Effect.sync(() => {
+        if (lacks.count > 0) dispatch({ _tag: "PeerLacks", peerId, blocks: lacks })
+        if (has.count > 0) dispatch({ _tag: "PeerHas", peerId, blocks: has })
+      }),
+    doneTo: (fromBlock: number) => state.done.runEnd(fromBlock),
     done: ({ blockNumber, senders, receiptCount }: DoneBlock) => {
       const commands = dispatch({ _tag: "BlockDone", block: blockNumber })
       const completed = commands.some((command) => command._tag === "Completed")
       if (completed) stats.blockSucceeded(peersOf(senders), receiptCount)
       if (refuted.count > 0) refuted = refuted.remove(blockNumber, blockNumber)
+      if (live.count > 0) live = live.remove(blockNumber, blockNumber)
     },
     progress: Effect.sync(() => ({
       pending: state.normal.count + state.escalated.count,
@@ -339,6 +402,10 @@ const makeScheduler = Effect.gen(function* () {
     finished: Deferred.await(finished),
   }
 })
+
+/** Whether the peer had nothing of a block, in place of something wrong. */
+const isLack = ({ _tag }: FetchError): boolean =>
+  _tag === "MissingHeaders" || _tag === "EmptyAnswer" || _tag === "Skipped"
 
 /** Blocks that are or were this run's work. */
 const knownCount = (state: SchedulerState): number =>

@@ -18,11 +18,12 @@
  *   ├─ escalated: three attempts, travels alone and before normal work
  *   ├─ exhausted: all connected peers had it once, a new round has begun; offered last
  *   └─▶ failed: at the end of the run, when nothing can be hoped for, or after Stop
+ *   From anywhere: nowhere, when the work is removed (WorkRemoved); added again it begins anew.
  * ```
  *
  * Invariants, each with a property test of its name:
  * - S1  Each block of the work is in exactly one of pending, assigned, delivered, done, failed,
- *       and a block is completed once, or once more after it was revoked.
+ *       and a block is completed once, or once more after it was revoked or removed.
  * - S2  A batch is a run of consecutive pending blocks, at most `blocksPerAssignment`, all within
  *       what the peer can serve, none that it is known to lack.
  * - S3  A block with three attempts is offered alone and, while it is not exhausted, before all
@@ -61,6 +62,7 @@ import {
   markLacks,
   markTried,
   recall,
+  removeBlocks,
   requeue,
   sealed,
   setPeer,
@@ -99,6 +101,8 @@ const take = (draft: Draft, event: SchedulerEvent): void => {
     }
     case "PeerLacks":
       return markLacks(draft, event.peerId, event.blocks)
+    case "PeerHas":
+      return learnHas(draft, event)
     case "PeerLeft":
       return leave(draft, event.peerId)
     case "PeerPaused": {
@@ -121,6 +125,8 @@ const take = (draft: Draft, event: SchedulerEvent): void => {
       return endBatch(draft, event.batchId)
     case "WorkAdded":
       return addWork(draft, BlockRanges.fromRanges(event.ranges))
+    case "WorkRemoved":
+      return removeBlocks(draft, BlockRanges.fromRanges(event.ranges))
     case "Stop":
       draft.phase = "draining"
       return
@@ -151,6 +157,15 @@ const join = (draft: Draft, event: EventOf<"PeerJoined">): void => {
     escalatedFloor: 0,
     secondFrom: 0,
   })
+}
+
+const learnHas = (draft: Draft, { peerId, blocks }: EventOf<"PeerHas">): void => {
+  changeStanding(draft, peerId, ({ tried, lacks }) => ({
+    tried: tried.subtract(blocks),
+    lacks: lacks.subtract(blocks),
+  }))
+  const peer = draft.peers.get(peerId)
+  if (peer !== undefined) setPeer(draft, { ...peer, normalFloor: 0, escalatedFloor: 0 })
 }
 
 const leave = (draft: Draft, peerId: string): void => {

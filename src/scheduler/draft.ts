@@ -220,6 +220,37 @@ export const forgetBlock = (draft: Draft, block: number): void => {
   draft.departed = mapped(draft.departed, forget)
 }
 
+/** Forgets blocks altogether: they are in no set, nobody's own, and nobody has tried or lacks them. */
+export const removeBlocks = (draft: Draft, blocks: BlockRanges): void => {
+  for (const set of ["normal", "escalated", "assigned", "delivered", "done"] as const) {
+    draft[set] = draft[set].subtract(blocks)
+  }
+  const [once, twice, thrice] = draft.attempted
+  draft.attempted = [once.subtract(blocks), twice.subtract(blocks), thrice.subtract(blocks)]
+  for (const set of ["requeued", "exhausted", "marked"] as const) {
+    draft[set] = draft[set].subtract(blocks)
+  }
+  for (const batch of draft.batches.values()) {
+    const lost = batch.lost.union(within(blocks, batch.from, batch.to))
+    if (lost.count > batch.lost.count) {
+      draft.batches = withEntry(draft.batches, batch.batchId, { ...batch, lost })
+    }
+  }
+  const forget = <Kept extends Standing>(kept: Kept): Kept => ({
+    ...kept,
+    tried: kept.tried.subtract(blocks),
+    lacks: kept.lacks.subtract(blocks),
+  })
+  draft.peers = mapped(draft.peers, forget)
+  draft.departed = mapped(draft.departed, forget)
+}
+
+const within = (blocks: BlockRanges, from: number, to: number): BlockRanges =>
+  blocks.subtract(BlockRanges.of(0, from - 1)).subtract(BlockRanges.of(to + 1, LAST_BLOCK))
+
+/** No block has a higher number. */
+const LAST_BLOCK = Number.MAX_SAFE_INTEGER - 1
+
 /** Gives an offer to a free slot of the peer (S2, S3, S4). */
 export const assign = (draft: Draft, peer: Peer, offer: Offer): Peer => {
   const { from, to, escalated } = offer

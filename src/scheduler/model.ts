@@ -48,6 +48,8 @@ export type SchedulerEvent = { readonly nowMs: number } & (
     }
   /** The peer is known not to have these blocks. */
   | { readonly _tag: "PeerLacks"; readonly peerId: string; readonly blocks: BlockRanges }
+  /** The peer is seen to have these blocks: it may be asked for them, whatever was learned before. */
+  | { readonly _tag: "PeerHas"; readonly peerId: string; readonly blocks: BlockRanges }
   | { readonly _tag: "PeerLeft"; readonly peerId: string }
   /** The reputation lets it rest until then; replaces what was said before. */
   | {
@@ -89,6 +91,11 @@ export type SchedulerEvent = { readonly nowMs: number } & (
   | { readonly _tag: "Tick" }
   /** More to fetch; blocks that are already known change nothing. */
   | { readonly _tag: "WorkAdded"; readonly ranges: Iterable<BlockRange> }
+  /**
+   * No longer wanted, as if they had never been work: what is out of them is dropped when it comes,
+   * and added again they begin anew.
+   */
+  | { readonly _tag: "WorkRemoved"; readonly ranges: Iterable<BlockRange> }
   /** No further batches; finishes when nothing is out. */
   | { readonly _tag: "Stop" }
 )

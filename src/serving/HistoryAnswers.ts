@@ -8,13 +8,15 @@
  * Invariants: an answer is worked out within {@link AnswerOptions.deadlineMs}, otherwise it is
  * empty; at most `atOnce` are worked on over all sessions, the others wait within that time; while
  * `unsentBytes` of answers are in memory because peers do not take them, further ones are empty; a
- * session that asks more often than `rate` waits its turn. It is not told that we have nothing: it
+ * session that asks more often than `rate`, or has cost more than `sessionCost`, waits its turn, as
+ * do all when they have cost more than `cost` together. It is not told that we have nothing: it
  * would believe it; since a session has few requests at once and is not read beyond them, it slows
- * down. What
- * cannot be read is answered like what is not held: it is no fault of the peer, and no reason for
- * the program to end.
+ * down. What cannot be read is answered like what is not held: it is no fault of the peer, and no
+ * reason for the program to end. Requests are counted, as are those that had to wait and those that
+ * got nothing for what they would have cost.
  */
 import { Clock, Context, Duration, Effect, Layer } from "effect"
+import { Stats } from "../observe/Stats.ts"
 import type { EthRequest, HeadersQuery } from "../wire/ethMessages.ts"
 import type { EthVersion } from "../wire/hello.ts"
 import type { UnsentAnswers } from "../wire/Serving.ts"
@@ -30,7 +32,13 @@ import {
 } from "./answers.ts"
 import { HistoryReader, type HistoryReaderShape, type HistoryUnavailable } from "./HistoryReader.ts"
 import { OurHead, type OurHeadShape } from "./OurHead.ts"
-import { type Bucket, type BucketRate, fullBucket, reserveToken } from "./tokenBucket.ts"
+import {
+  type Bucket,
+  type BucketRate,
+  correctTokens,
+  fullBucket,
+  reserveToken,
+} from "./tokenBucket.ts"
 
 /** See the module. */
 export interface HistoryAnswersShape {
@@ -50,6 +58,14 @@ export interface AnswerOptions {
   readonly unsentBytes: number
   /** Requests of a session. 200 a second: an annals next door that takes all it can asks so often. */
   readonly rate: BucketRate
+  /**
+   * What a session's answers may cost, in bytes: theirs, and {@link LOOKUP_BYTES} for each hash asked
+   * for. 8 MiB a second, 32 at once: who asks for more than that would be served at the cost of our
+   * own sync.
+   */
+  readonly sessionCost: BucketRate
+  /** The same of all sessions. 32 MiB a second, 64 at once: a tenth of a core. */
+  readonly cost: BucketRate
   readonly limits: AnswerLimits
 }
 
@@ -59,21 +75,26 @@ export const answerDefaults: AnswerOptions = {
   atOnce: 16,
   unsentBytes: 32 * 1024 * 1024,
   rate: { perSecond: 200, burst: 400 },
+  sessionCost: { perSecond: 8 * 1024 * 1024, burst: 32 * 1024 * 1024 },
+  cost: { perSecond: 32 * 1024 * 1024, burst: 64 * 1024 * 1024 },
   limits: servedLimits,
 }
+
+/** What it costs to look a hash up, in bytes of an answer that take as long. */
+const LOOKUP_BYTES = 256
 
 /** See {@link HistoryAnswersShape}. */
 export class HistoryAnswers extends Context.Tag("annals/HistoryAnswers")<
   HistoryAnswers,
   HistoryAnswersShape
 >() {
-  static readonly layer: Layer.Layer<HistoryAnswers, never, HistoryReader | OurHead> =
+  static readonly layer: Layer.Layer<HistoryAnswers, never, HistoryReader | OurHead | Stats> =
     Layer.suspend(() => HistoryAnswers.layerWith({}))
 
   /** With other limits. */
   static readonly layerWith = (
     options: Partial<AnswerOptions>,
-  ): Layer.Layer<HistoryAnswers, never, HistoryReader | OurHead> =>
+  ): Layer.Layer<HistoryAnswers, never, HistoryReader | OurHead | Stats> =>
     Layer.effect(HistoryAnswers, makeAnswers({ ...answerDefaults, ...options }))
 }
 
@@ -81,10 +102,17 @@ const makeAnswers = Effect.fnUntraced(function* (options: AnswerOptions) {
   const { deadlineMs, limits } = options
   const reader = yield* HistoryReader
   const ourHead = yield* OurHead
+  const { served } = (yield* Stats).network
   const places = yield* Effect.makeSemaphore(options.atOnce)
   const unsent: UnsentAnswers = { bytes: 0 }
-  const turnOf = makeTurns(options)
+  const turns = makeTurns(options)
   let told = false
+
+  /** An empty answer, because another would cost too much. */
+  const nothing = (): AnswerItems => {
+    served.refused += 1
+    return whole([])
+  }
 
   const unavailable = ({ reason }: HistoryUnavailable): Effect.Effect<AnswerItems> =>
     Effect.suspend(() => {
@@ -97,7 +125,7 @@ const makeAnswers = Effect.fnUntraced(function* (options: AnswerOptions) {
     version: EthVersion,
     request: EthRequest,
   ): Effect.Effect<AnswerItems, HistoryUnavailable> => {
-    if (unsent.bytes >= options.unsentBytes) return Effect.succeed(whole([]))
+    if (unsent.bytes >= options.unsentBytes) return Effect.sync(nothing)
     switch (request._tag) {
       case "GetBlockHeaders":
         return Effect.map(headersOf(reader, ourHead, request, limits), whole)
@@ -117,19 +145,24 @@ const makeAnswers = Effect.fnUntraced(function* (options: AnswerOptions) {
   const onRequest: HistoryAnswersShape["onRequest"] = Effect.fnUntraced(
     function* (session, request) {
       const version = session.ethVersion
-      const waitMs = turnOf(session, yield* Clock.currentTimeMillis)
-      if (waitMs === undefined) return encodeAnswer(version, request, whole([]))
+      served.requests += 1
+      const waitMs = turns.take(session, yield* Clock.currentTimeMillis)
+      if (waitMs === undefined) return encodeAnswer(version, request, nothing())
+      if (waitMs > 0) served.delayed += 1
       const turn = waitMs === 0 ? Effect.void : Effect.sleep(Duration.millis(waitMs))
       const work = places.withPermits(1)(Effect.suspend(() => itemsOf(version, request)))
       const answer = yield* Effect.zipRight(turn, work).pipe(
         Effect.timeoutTo({
           duration: Duration.millis(deadlineMs),
           onSuccess: (items) => items,
-          onTimeout: () => whole([]),
+          onTimeout: nothing,
         }),
         Effect.catchTag("HistoryUnavailable", unavailable),
       )
-      return encodeAnswer(version, request, answer)
+      const payload = encodeAnswer(version, request, answer)
+      const lookups = request._tag === "GetBlockHeaders" ? 0 : request.hashes.length
+      turns.settle(session, payload.length + lookups * LOOKUP_BYTES)
+      return payload
     },
   )
   return { onRequest, unsent }
@@ -172,15 +205,65 @@ const headersFromMemory = (
   )
 }
 
-/** Gives how long a session's next request waits for its turn; undefined: longer than it may. */
-const makeTurns = ({ rate, deadlineMs }: AnswerOptions) => {
+/** What is known of a session that asks. */
+interface Asker {
+  requests: Bucket
+  cost: Bucket
+  /** What its last answer cost: the next is taken to cost as much until it is there. */
+  lastCost: number
+  /** What its answers under way were taken to cost, in the order of the requests. */
+  readonly open: Array<number>
+}
+
+/** The turns of sessions: how long each request waits, by what those before have cost. */
+const makeTurns = ({ rate, sessionCost, cost, deadlineMs }: AnswerOptions) => {
   // What is known of sessions that are gone is gone with them.
-  const buckets = new WeakMap<Session, Bucket>()
-  return (session: Session, nowMs: number): number | undefined => {
-    const before = buckets.get(session) ?? fullBucket(rate, nowMs)
-    // The other half is for the answer itself.
-    const { bucket, waitMs } = reserveToken(rate, before, nowMs, deadlineMs / 2)
-    buckets.set(session, bucket)
-    return waitMs
+  const askers = new WeakMap<Session, Asker>()
+  let all: Bucket | undefined
+
+  const askerOf = (session: Session, nowMs: number): Asker => {
+    const known = askers.get(session)
+    if (known !== undefined) return known
+    const fresh: Asker = {
+      requests: fullBucket(rate, nowMs),
+      cost: fullBucket(sessionCost, nowMs),
+      lastCost: 0,
+      open: [],
+    }
+    askers.set(session, fresh)
+    return fresh
+  }
+
+  return {
+    /** How long a session's next request waits for its turn; undefined: longer than it may. */
+    take: (session: Session, nowMs: number): number | undefined => {
+      // The other half is for the answer itself.
+      const mostWaitMs = deadlineMs / 2
+      const asker = askerOf(session, nowMs)
+      const guess = asker.lastCost
+      const before = all ?? fullBucket(cost, nowMs)
+      const inTime = reserveToken(rate, asker.requests, nowMs, mostWaitMs)
+      const own = reserveToken(sessionCost, asker.cost, nowMs, mostWaitMs, guess)
+      const shared = reserveToken(cost, before, nowMs, mostWaitMs, guess)
+      const waits = [inTime.waitMs, own.waitMs, shared.waitMs]
+      const waitMs = waits.reduce((longest, wait) =>
+        longest === undefined || wait === undefined ? undefined : Math.max(longest, wait),
+      )
+      if (waitMs === undefined) return undefined
+      asker.requests = inTime.bucket
+      asker.cost = own.bucket
+      all = shared.bucket
+      asker.open.push(guess)
+      return waitMs
+    },
+    /** The answer to a request that had its turn is there, and cost so much. */
+    settle: (session: Session, bytes: number): void => {
+      const asker = askers.get(session)
+      const guess = asker?.open.shift()
+      if (asker === undefined || guess === undefined || all === undefined) return
+      asker.cost = correctTokens(asker.cost, guess - bytes)
+      all = correctTokens(all, guess - bytes)
+      asker.lastCost = bytes
+    },
   }
 }

@@ -36,18 +36,25 @@ export const takeToken = (
 }
 
 /**
- * Takes one token, be it one that is yet to come: gives how long to wait for it. Undefined, and
- * nothing is taken, when that is longer than `mostWaitMs`.
+ * Takes tokens, one if not told otherwise, be it some that are yet to come: gives how long to wait
+ * for them. Undefined, and nothing is taken, when that is longer than `mostWaitMs`.
  */
 export const reserveToken = (
   rate: BucketRate,
   bucket: Bucket,
   nowMs: number,
   mostWaitMs: number,
+  amount = 1,
 ): { readonly bucket: Bucket; readonly waitMs: number | undefined } => {
   const gained = (Math.max(0, nowMs - bucket.atMs) * rate.perSecond) / 1000
   const tokens = Math.min(rate.burst, bucket.tokens + gained)
-  const waitMs = (Math.max(0, 1 - tokens) * 1000) / rate.perSecond
+  const waitMs = (Math.max(0, amount - tokens) * 1000) / rate.perSecond
   if (waitMs > mostWaitMs) return { bucket: { tokens, atMs: nowMs }, waitMs: undefined }
-  return { bucket: { tokens: tokens - 1, atMs: nowMs }, waitMs }
+  return { bucket: { tokens: tokens - amount, atMs: nowMs }, waitMs }
 }
+
+/** Puts back what was taken and not needed; below 0 takes what was needed beyond it. */
+export const correctTokens = (bucket: Bucket, amount: number): Bucket => ({
+  tokens: bucket.tokens + amount,
+  atMs: bucket.atMs,
+})

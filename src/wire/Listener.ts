@@ -22,9 +22,17 @@ export interface ListenOptions {
   readonly maxOpeningPerAddress?: number
   /** Asked for every connection; false destroys it without a word. */
   readonly admit?: (remote: RemoteAddress) => boolean
+  /** Told of connections that were destroyed without a word, and why. */
+  readonly onTurnedAway?: (remote: RemoteAddress, why: TurnedAway) => void
   /** Told of connections that became no session; logged at debug level by default. */
   readonly onFailed?: (remote: RemoteAddress, error: SessionOpenError) => Effect.Effect<void>
 }
+
+/**
+ * Why a connection was not taken: too many are in a phase of opening, too many of its address are, or
+ * it was not admitted.
+ */
+export type TurnedAway = "opening_full" | "opening_of_address" | "not_admitted"
 
 /** A listening socket; it is closed with its scope. */
 export interface Listener {
@@ -69,7 +77,11 @@ export const listenEach = (
     server.on("connection", (socket) => {
       const transport = NodeTransport.accepted(socket)
       const { remote } = transport
-      if (!opening.admits(remote) || where.admit?.(remote) === false) return transport.destroy()
+      const refused = opening.refusal(remote) ?? notAdmitted(where, remote)
+      if (refused !== undefined) {
+        where.onTurnedAway?.(remote, refused)
+        return transport.destroy()
+      }
       opening.add(remote, 1)
       const { options, onSession } = receive()
       const accepted = acceptSession(transport, options).pipe(
@@ -96,9 +108,10 @@ class OpeningCounts {
     this.#mostPerAddress = maxOpeningPerAddress ?? Infinity
   }
 
-  admits({ host }: RemoteAddress): boolean {
+  refusal({ host }: RemoteAddress): TurnedAway | undefined {
+    if (this.#count >= this.#most) return "opening_full"
     const ofAddress = this.#byAddress.get(host) ?? 0
-    return this.#count < this.#most && ofAddress < this.#mostPerAddress
+    return ofAddress >= this.#mostPerAddress ? "opening_of_address" : undefined
   }
 
   add({ host }: RemoteAddress, more: 1 | -1): void {
@@ -108,6 +121,9 @@ class OpeningCounts {
     else this.#byAddress.delete(host)
   }
 }
+
+const notAdmitted = (where: ListenOptions, remote: RemoteAddress): TurnedAway | undefined =>
+  where.admit?.(remote) === false ? "not_admitted" : undefined
 
 const start = (
   server: net.Server,

@@ -8,9 +8,12 @@
  * Invariants:
  * - a link ends once; after that no message is told and none is sent;
  * - while anybody holds the link no message is told, and the transport is paused;
- * - what breaks the rules of frames, compression or RLP ends the link with "protocol_error".
+ * - what breaks a rule ends the link with "protocol_error", and has its name ({@link Breach});
+ * - before anybody says otherwise no frame may be larger than what opens a session.
  */
 import { RlpError } from "../domain/rlp.ts"
+import { Allowance } from "./allowance.ts"
+import { type Breach, BreachError } from "./breach.ts"
 import { FrameError, FrameReader, type FrameSecrets, FrameWriter } from "./frames.ts"
 import {
   decodeDisconnect,
@@ -19,15 +22,17 @@ import {
   encodeDisconnect,
   P2P,
 } from "./hello.ts"
+import { MAX_OPENING_FRAME_BYTES, PING_RATE, SLOWEST_BYTES_PER_SECOND } from "./limits.ts"
 import type { SessionClosed } from "./Session.ts"
 import { compress, SnappyError, uncompress } from "./snappyMessage.ts"
 import type { Transport } from "./Transport.ts"
+import type { FrameHolder, UnfinishedFrames } from "./unfinishedFrames.ts"
 
 /** What a link tells whoever uses it at the moment. */
 export interface LinkHandlers {
   /**
-   * A message; `payload` is to be opened with {@link MessageLink.open}. A thrown RlpError or
-   * SnappyError ends the link as malformed.
+   * A message; `payload` is to be opened with {@link MessageLink.open}. A thrown RlpError,
+   * SnappyError or BreachError ends the link.
    */
   readonly message: (code: number, payload: Uint8Array) => void
   /** The outgoing buffer is empty again. */
@@ -38,6 +43,7 @@ export interface LinkHandlers {
 
 /** What the peer did wrong, where that was the end of the link. */
 export interface LinkFault {
+  readonly breach: Breach
   readonly reason: string
   /** The code of the message that was bad; undefined for a frame. */
   readonly code: number | undefined
@@ -48,6 +54,8 @@ export interface LinkOptions {
   /** Milliseconds on any clock. */
   readonly now: () => number
   readonly admitFrame: ((sizeBytes: number) => PromiseLike<void> | undefined) | undefined
+  /** Where frames under way are booked; nowhere by default. */
+  readonly unfinished?: UnfinishedFrames | undefined
 }
 
 /** Frames up to this size are read without asking for admission. */
@@ -57,11 +65,13 @@ const FREE_FRAME_BYTES = 64 * 1024
 const MAX_P2P_BYTES = 1_024
 
 /** Messages over a transport. It starts held: {@link MessageLink.start} gives the release. */
-export class MessageLink {
+export class MessageLink implements FrameHolder {
   readonly transport: Transport
   readonly #options: LinkOptions
   readonly #reader: FrameReader
   readonly #writer: FrameWriter
+  readonly #pings: Allowance
+  #fits: (sizeBytes: number) => boolean = (sizeBytes) => sizeBytes <= MAX_OPENING_FRAME_BYTES
   #handlers: LinkHandlers | undefined
   #holds = 0
   #compressed = false
@@ -72,11 +82,16 @@ export class MessageLink {
   #bytesReceived = 0
   #heardAt: number
   #congestedSince: number | undefined
+  /** Since when the frame under way is; undefined between two frames. */
+  #frameSinceMs: number | undefined
+  /** Frames that had come when {@link MessageLink.#frameSinceMs} was set. */
+  #frameCount = 0
 
   constructor(transport: Transport, secrets: FrameSecrets, options: LinkOptions) {
     this.transport = transport
     this.#options = options
     this.#heardAt = options.now()
+    this.#pings = new Allowance(PING_RATE, this.#heardAt)
     this.#reader = new FrameReader(secrets, {
       header: (sizeBytes) => this.#onHeader(sizeBytes),
       frame: (body) => this.#onFrame(body),
@@ -111,6 +126,11 @@ export class MessageLink {
     this.#compressed = true
   }
 
+  /** Says how large a frame may be from now on; asked when the header of each has come. */
+  admitFrames(fits: (sizeBytes: number) => boolean): void {
+    this.#fits = fits
+  }
+
   /** Bytes that came since the handshake. */
   get bytesReceived(): number {
     return this.#bytesReceived
@@ -124,6 +144,28 @@ export class MessageLink {
   /** Since when the outgoing buffer has been full; undefined when it is not. */
   get congestedSince(): number | undefined {
     return this.#congestedSince
+  }
+
+  get frameBytes(): number {
+    return this.#ended === undefined ? this.#reader.unfinishedBytes : 0
+  }
+
+  get frameSinceMs(): number {
+    return this.#frameSinceMs ?? this.#options.now()
+  }
+
+  giveUpFrame(): void {
+    this.fail(undefined, "slow_frame", `${this.frameBytes} bytes of a frame, held back`)
+  }
+
+  /**
+   * When the frame under way must have come to its end: after `patienceMs` and the time that it takes
+   * at the slowest rate. Undefined between two frames, and while we do not read.
+   */
+  frameDueMs(patienceMs: number): number | undefined {
+    if (this.#frameSinceMs === undefined || this.#holds > 0) return undefined
+    const ownMs = (this.#reader.declaredBytes / SLOWEST_BYTES_PER_SECOND) * 1000
+    return this.#frameSinceMs + patienceMs + ownMs
   }
 
   /** How the link ended; undefined while it has not. */
@@ -166,9 +208,9 @@ export class MessageLink {
   }
 
   /** Ends because of what the peer sent. */
-  fail(code: number | undefined, reason: string): void {
+  fail(code: number | undefined, breach: Breach, reason: string): void {
     if (this.#ended !== undefined) return
-    this.#fault = { code, reason }
+    this.#fault = { code, breach, reason }
     this.close("protocol_error", reason)
   }
 
@@ -183,8 +225,12 @@ export class MessageLink {
   #release(): void {
     this.#holds -= 1
     if (this.#holds > 0) return
-    this.#heardAt = this.#options.now()
+    const nowMs = this.#options.now()
+    this.#heardAt = nowMs
+    // While we did not read, nobody could send the rest.
+    if (this.#frameSinceMs !== undefined) this.#frameSinceMs = nowMs
     this.#guard(() => this.#reader.release())
+    this.#watchFrame(nowMs)
     // What was kept may have brought a new hold.
     if (this.#holds === 0 && this.#ended === undefined) this.transport.resume()
   }
@@ -192,8 +238,21 @@ export class MessageLink {
   #onData(chunk: Uint8Array): void {
     if (this.#ended !== undefined) return
     this.#bytesReceived += chunk.length
-    this.#heardAt = this.#options.now()
+    const nowMs = this.#options.now()
+    this.#heardAt = nowMs
     this.#guard(() => this.#reader.push(chunk))
+    this.#watchFrame(nowMs)
+  }
+
+  /** Takes down since when a frame is under way, and what it weighs. */
+  #watchFrame(nowMs: number): void {
+    const { unfinishedBytes, frameCount } = this.#reader
+    if (unfinishedBytes === 0) this.#frameSinceMs = undefined
+    else if (this.#frameSinceMs === undefined || frameCount !== this.#frameCount) {
+      this.#frameSinceMs = nowMs
+    }
+    this.#frameCount = frameCount
+    this.#options.unfinished?.book(this, nowMs)
   }
 
   /** Runs what reads the peer's bytes; the peer is to blame for what these errors say. */
@@ -201,13 +260,20 @@ export class MessageLink {
     try {
       read()
     } catch (error) {
-      if (error instanceof FrameError) return this.fail(undefined, error.reason)
-      if (!(error instanceof RlpError) && !(error instanceof SnappyError)) throw error
-      this.fail(this.#code, error.message)
+      if (error instanceof FrameError) {
+        const breach = error.reason === "too_large" ? "frame_too_large" : "bad_frame"
+        return this.fail(undefined, breach, error.reason)
+      }
+      if (error instanceof BreachError) return this.fail(this.#code, error.breach, error.reason)
+      if (error instanceof RlpError) return this.fail(this.#code, "bad_message", error.message)
+      if (!(error instanceof SnappyError)) throw error
+      const breach = error.reason === "too_large" ? "message_too_large" : "bad_compression"
+      this.fail(this.#code, breach, error.message)
     }
   }
 
   #onHeader(sizeBytes: number): void {
+    if (!this.#fits(sizeBytes)) throw new FrameError("too_large")
     if (sizeBytes <= FREE_FRAME_BYTES) return
     const admitted = this.#options.admitFrame?.(sizeBytes)
     if (admitted === undefined) return
@@ -220,16 +286,22 @@ export class MessageLink {
     // What else a chunk held when it ended the link is of no interest.
     if (this.#ended !== undefined) return
     const first = body[0]
-    if (first === undefined || first > 0x80) return this.fail(undefined, "bad message code")
+    if (first === undefined || first > 0x80) {
+      return this.fail(undefined, "bad_frame", "no message code")
+    }
     const code = first === 0x80 ? 0 : first
     this.#code = code
     const payload = body.subarray(1)
     if (code === P2P.disconnect) return this.#onDisconnect(payload)
-    if (code === P2P.ping) return this.#onPing()
-    if (code !== P2P.pong) this.#handlers?.message(code, payload)
+    if (code === P2P.ping || code === P2P.pong) return this.#onPing(code)
+    this.#handlers?.message(code, payload)
   }
 
-  #onPing(): void {
+  #onPing(code: number): void {
+    if (!this.#pings.take(1, this.#options.now())) {
+      throw new BreachError("flood", "pings")
+    }
+    if (code === P2P.pong) return
     // One who pings without reading would otherwise fill our memory with pongs.
     if (this.#congestedSince === undefined) this.send(P2P.pong, EMPTY_LIST)
   }
@@ -250,10 +322,12 @@ export class MessageLink {
 
   #finish(closed: SessionClosed): void {
     if (this.#ended !== undefined) return
-    this.#ended = closed
+    const breach = this.#fault?.breach
+    this.#ended = breach === undefined ? closed : { ...closed, breach }
     this.#reader.hold()
+    this.#options.unfinished?.book(this, this.#options.now())
     this.transport.end()
-    this.#handlers?.end(closed, this.#fault)
+    this.#handlers?.end(this.#ended, this.#fault)
   }
 }
 

@@ -28,7 +28,7 @@ import {
   respond,
 } from "./handshake.ts"
 import { MessageLink } from "./MessageLink.ts"
-import { defaultDeadlines } from "./limits.ts"
+import { defaultDeadlines, MAX_OPENING_FRAME_BYTES } from "./limits.ts"
 import type { SessionOptions } from "./Session.ts"
 import { SnappyError } from "./snappyMessage.ts"
 import type { Transport } from "./Transport.ts"
@@ -52,8 +52,6 @@ export interface Opened {
   readonly status: Status
 }
 
-/** A hello with its 64 capabilities is far smaller. */
-const MAX_HELLO_BYTES = 16 * 1024
 const MAX_STATUS_BYTES = 1_024
 
 /**
@@ -74,6 +72,7 @@ export const openOver = (
     const link = new MessageLink(transport, result.secrets, {
       now: () => clock.unsafeCurrentTimeMillis(),
       admitFrame: options.admitFrame,
+      unfinished: options.unfinishedFrames,
     })
     const release = link.start(result.rest)
     return yield* talk(link, release, result.remoteId, ownId, options).pipe(
@@ -228,7 +227,9 @@ const readHello = (
 ): Effect.Effect<Hello, HandshakeFailed> =>
   Effect.gen(function* () {
     if (code !== P2P.hello) return yield* failed("hello", `message ${code} before hello`)
-    const hello = yield* reading("hello", () => decodeHello(link.open(payload, MAX_HELLO_BYTES)))
+    const hello = yield* reading("hello", () =>
+      decodeHello(link.open(payload, MAX_OPENING_FRAME_BYTES)),
+    )
     if (!equalBytes(hello.nodeId, remoteId)) {
       return yield* failed("hello", "unexpected_identity")
     }

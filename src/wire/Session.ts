@@ -9,12 +9,15 @@
  *
  * Invariants:
  * - a request ends exactly once: by its answer, by its deadline, or by the end of the session;
- * - an answer that came late or was never asked for is dropped and counted; an answer that breaks
- *   the protocol ends the session, and blames one request with `Malformed`, the others fail with
- *   `Disconnected`;
+ * - an answer that came late is dropped and counted; one that was never asked for ends the session,
+ *   as does all that breaks the protocol ({@link Breach}): that blames one request with `Malformed`,
+ *   the others fail with `Disconnected`;
+ * - what is read of a frame, opened of a message and unpacked of an answer is bounded by what was
+ *   asked for, before it is in memory;
  * - bytes of an answer are never written again: they may be kept or transferred to a thread.
  */
 import { Effect, type Scope } from "effect"
+import type { Breach } from "./breach.ts"
 import type { BlockRange, EthRequest, HeadersQuery, Status } from "./ethMessages.ts"
 import type { DisconnectReason, EthVersion } from "./hello.ts"
 import { defaultDeadlines, type OpeningDeadlines, type SessionLimits } from "./limits.ts"
@@ -22,6 +25,7 @@ import { openOver } from "./Opening.ts"
 import type { UnsentAnswers } from "./Serving.ts"
 import { makeSession } from "./SessionCore.ts"
 import { NodeTransport, type RemoteAddress, type Transport } from "./Transport.ts"
+import type { UnfinishedFrames } from "./unfinishedFrames.ts"
 import type { RequestError, SessionOpenError, WrongNetwork } from "./WireError.ts"
 
 /** How a node behaves in its sessions. */
@@ -51,6 +55,8 @@ export interface SessionOptions {
    * back.
    */
   readonly admitFrame?: (sizeBytes: number) => PromiseLike<void> | undefined
+  /** Where frames under way are booked; shared by all sessions that are to be bounded together. */
+  readonly unfinishedFrames?: UnfinishedFrames
   readonly deadlines?: Partial<OpeningDeadlines>
   /** Milliseconds between our pings; 15,000 by default. */
   readonly pingEveryMs?: number
@@ -94,6 +100,8 @@ export interface SessionClosed {
   readonly reason: DisconnectReason
   /** What was behind it, for logs: a system's code, what was malformed, "silent". */
   readonly detail: string
+  /** Which rule the peer broke, where that was the end. */
+  readonly breach?: Breach
 }
 
 /** An open session with a peer. */
@@ -114,7 +122,7 @@ export interface Session {
   readonly announcedRange: () => BlockRange | undefined
   /** Bytes read from the socket since the handshake. */
   readonly bytesReceived: () => number
-  /** Answers that were dropped because nobody waited for them (any more). */
+  /** Answers that were dropped because nobody waited for them any more. */
   readonly lateAnswers: () => number
   /** Requests that wait for their answer. */
   readonly openRequests: () => number

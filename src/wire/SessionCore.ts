@@ -6,20 +6,29 @@
  */
 import { type Clock, Deferred, Effect, FiberSet, type Scope } from "effect"
 import { toHex } from "../domain/hex.ts"
+import { MOST_HEADER_BYTES } from "../domain/header.ts"
 import { RlpError } from "../domain/rlp.ts"
+import { Allowance } from "./allowance.ts"
+import { BreachError, isConduct } from "./breach.ts"
 import {
+  beginItems,
+  beginReceipts,
   type BlockRange,
   decodeBlockRangeUpdate,
-  decodeItems,
-  decodeReceipts,
   encodeGetBlockBodies,
   encodeGetBlockHeaders,
   encodeGetReceipts,
   ETH,
   type EthAnswer,
+  readAnswer,
 } from "./ethMessages.ts"
 import { EMPTY_LIST, ethCodeCount, P2P } from "./hello.ts"
-import { defaultDropSilentAfterMs, defaultLimits, defaultPingEveryMs } from "./limits.ts"
+import {
+  defaultDropSilentAfterMs,
+  defaultLimits,
+  defaultPingEveryMs,
+  type SessionLimits,
+} from "./limits.ts"
 import type { LinkFault, MessageLink } from "./MessageLink.ts"
 import type { Opened } from "./Opening.ts"
 import { Serving } from "./Serving.ts"
@@ -39,8 +48,14 @@ interface Matched {
   readonly elapsedMs: number
 }
 
-interface OpenRequest {
+/** What may still come for a request. */
+interface Awaited {
   readonly kind: RequestKind
+  /** The most that its answer may weigh decompressed, in bytes. */
+  readonly mostBytes: number
+}
+
+interface OpenRequest extends Awaited {
   /** The most items that the answer may have. */
   readonly limit: number
   readonly startedNanos: bigint
@@ -68,6 +83,18 @@ const GOSSIP: ReadonlySet<number> = new Set([
   ETH.newPooledTransactionHashes,
   ETH.pooledTransactions,
 ])
+
+/**
+ * What an answer may weigh beside its headers, in bytes: a header that is too long is refused by who
+ * reads it, under its own name.
+ */
+const HEADERS_SLACK_BYTES = 256 * 1024
+
+/** Requests that were given up, of which a late answer is known for one. */
+const MOST_GIVEN_UP = 64
+
+/** Bytes of a frame whose message weighs `bytes`: snappy's worst case, and the code. */
+const frameBytesOf = (bytes: number): number => bytes + Math.ceil(bytes / 6) + 64
 
 /** Makes the session of a link that went through all phases, and lets its messages flow. */
 export const makeSession = (
@@ -104,11 +131,15 @@ export const makeSession = (
     })
     const alive = keepAlive(link, options, clock)
     yield* Effect.forkScoped(Effect.raceFirst(alive, Deferred.await(ended)))
+    link.admitFrames((sizeBytes) => core.fits(sizeBytes))
     opened.release()
     return session
   })
 
-/** Pings, and drops a peer that has gone silent or takes nothing any more. */
+/**
+ * Pings, and drops a peer that has gone silent, takes nothing any more, or does not come to the end
+ * of a frame.
+ */
 const keepAlive = (
   link: MessageLink,
   options: SessionOptions,
@@ -122,11 +153,13 @@ const keepAlive = (
       const now = clock.unsafeCurrentTimeMillis()
       const deadEnd = Math.min(link.heardAt, link.congestedSince ?? Infinity) + patienceMs
       if (now >= deadEnd) return link.close("ping_timeout", "silent")
+      const frameDue = link.frameDueMs(patienceMs) ?? Infinity
+      if (now >= frameDue) return link.giveUpFrame()
       if (now >= pingAt) {
         link.send(P2P.ping, EMPTY_LIST)
         pingAt = now + pingEveryMs
       }
-      yield* Effect.sleep(Math.max(1, Math.min(pingAt, deadEnd) - now))
+      yield* Effect.sleep(Math.max(1, Math.min(pingAt, deadEnd, frameDue) - now))
     }
   })
 
@@ -135,10 +168,15 @@ class SessionCore {
   readonly #link: MessageLink
   readonly #clock: Clock.Clock
   readonly #ended: Deferred.Deferred<SessionClosed>
-  readonly #maxAnswerBytes: number
-  readonly #maxMessageBytes: number
+  readonly #limits: SessionLimits
+  readonly #gossip: Allowance
+  readonly #gossipBytes: Allowance
+  readonly #poolRequests: Allowance
+  readonly #announcements: Allowance
   readonly #peerId: string
   readonly #open = new Map<bigint, OpenRequest>()
+  /** Requests that ended without an answer, by id, the oldest first. */
+  readonly #givenUp = new Map<bigint, Awaited>()
   #nextId = 1n
   #lateAnswers = 0
   #range: BlockRange | undefined
@@ -156,8 +194,12 @@ class SessionCore {
     this.#link = opened.link
     this.#clock = clock
     this.#ended = ended
-    this.#maxAnswerBytes = options.limits?.maxAnswerBytes ?? defaultLimits.maxAnswerBytes
-    this.#maxMessageBytes = options.limits?.maxMessageBytes ?? defaultLimits.maxMessageBytes
+    this.#limits = { ...defaultLimits, ...options.limits }
+    const nowMs = clock.unsafeCurrentTimeMillis()
+    this.#gossip = new Allowance(this.#limits.gossip, nowMs)
+    this.#gossipBytes = new Allowance(this.#limits.gossipBytes, nowMs)
+    this.#poolRequests = new Allowance(this.#limits.poolRequests, nowMs)
+    this.#announcements = new Allowance(this.#limits.announcements, nowMs)
     this.#peerId = toHex(opened.remoteId)
     if (status.version !== 68) {
       const { earliestBlock, latestBlock, latestBlockHash } = status
@@ -240,10 +282,11 @@ class SessionCore {
       }
       const id = this.#nextId++
       const startedNanos = this.#clock.unsafeCurrentTimeNanos()
-      this.#open.set(id, { kind, limit, startedNanos, resume })
+      const mostBytes = this.#mostBytes(kind, limit)
+      this.#open.set(id, { kind, limit, mostBytes, startedNanos, resume })
       this.#link.send(this.#opened.eth.offset + code, encode(id))
       return Effect.sync(() => {
-        this.#open.delete(id)
+        if (this.#open.delete(id)) this.#giveUp(id, { kind, mostBytes })
       })
     }).pipe(
       Effect.timeoutFail({
@@ -253,37 +296,105 @@ class SessionCore {
     )
   }
 
+  #giveUp(id: bigint, awaited: Awaited): void {
+    this.#givenUp.set(id, awaited)
+    if (this.#givenUp.size <= MOST_GIVEN_UP) return
+    for (const oldest of this.#givenUp.keys()) {
+      this.#givenUp.delete(oldest)
+      return
+    }
+  }
+
+  /** What an answer of `limit` items may weigh. */
+  #mostBytes(kind: RequestKind, limit: number): number {
+    const { maxAnswerBytes } = this.#limits
+    return kind === "headers"
+      ? Math.min(maxAnswerBytes, limit * MOST_HEADER_BYTES + HEADERS_SLACK_BYTES)
+      : maxAnswerBytes
+  }
+
+  /** What the largest answer may weigh that may still come, of one kind or of any; 0 for none. */
+  #mostAwaited(kind: RequestKind | undefined): number {
+    let most = 0
+    for (const awaited of this.#open.values()) {
+      if (kind === undefined || awaited.kind === kind) most = Math.max(most, awaited.mostBytes)
+    }
+    for (const awaited of this.#givenUp.values()) {
+      if (kind === undefined || awaited.kind === kind) most = Math.max(most, awaited.mostBytes)
+    }
+    return most
+  }
+
+  /** Whether a frame of this size may come now. */
+  fits(sizeBytes: number): boolean {
+    return (
+      sizeBytes <= this.#limits.maxGossipBytes ||
+      sizeBytes <= frameBytesOf(this.#mostAwaited(undefined))
+    )
+  }
+
   /** A message after opening; what is thrown ends the link, which then calls `onEnd`. */
   onMessage(wireCode: number, payload: Uint8Array, serving: Serving): void {
     const { version, offset } = this.#opened.eth
     const code = wireCode - offset
-    if (code < 0 || code >= ethCodeCount(version)) throw new RlpError("unknown message code", 0)
-    if (GOSSIP.has(code)) return
+    if (code < 0 || code >= ethCodeCount(version)) {
+      throw new BreachError("unexpected_message", `code ${wireCode}`)
+    }
     const kind = ANSWERS[code]
     if (kind !== undefined) return this.#onAnswer(kind, payload)
-    const plain = this.#link.open(payload, this.#maxMessageBytes)
-    if (REQUESTS.has(code)) return serving.request(code, plain)
-    if (code !== ETH.blockRangeUpdate) throw new RlpError("unexpected message code", 0)
-    const range = decodeBlockRangeUpdate(plain)
+    if (GOSSIP.has(code)) return this.#onGossip(payload.length)
+    const { maxMessageBytes } = this.#limits
+    if (REQUESTS.has(code)) {
+      // Answered at once, and so without the wait that slows other requests down.
+      if (code === ETH.getPooledTransactions) this.#onPoolRequest()
+      return serving.request(code, this.#link.open(payload, maxMessageBytes))
+    }
+    if (code !== ETH.blockRangeUpdate) {
+      throw new BreachError(
+        "unexpected_message",
+        code === ETH.status ? "Status" : `code ${wireCode}`,
+      )
+    }
+    if (!this.#announcements.take(1, this.#clock.unsafeCurrentTimeMillis())) {
+      throw new BreachError("flood", "announcements")
+    }
+    const range = decodeBlockRangeUpdate(this.#link.open(payload, maxMessageBytes))
     if (range.earliestBlock > range.latestBlock) throw new RlpError("a range upside down", 0)
     this.#range = range
+  }
+
+  #onPoolRequest(): void {
+    if (this.#poolRequests.take(1, this.#clock.unsafeCurrentTimeMillis())) return
+    throw new BreachError("flood", "requests for transactions")
+  }
+
+  #onGossip(bytes: number): void {
+    const nowMs = this.#clock.unsafeCurrentTimeMillis()
+    if (!this.#gossip.take(1, nowMs)) throw new BreachError("flood", "messages of gossip")
+    if (!this.#gossipBytes.take(bytes, nowMs)) throw new BreachError("flood", "bytes of gossip")
   }
 
   #onAnswer(kind: RequestKind, payload: Uint8Array): void {
     // Until the id is known, the oldest request of the kind stands for the answer.
     this.#blamed = this.#oldest(kind)
-    const plain = this.#link.open(payload, this.#maxAnswerBytes)
-    const answer =
-      kind === "receipts" ? decodeReceipts(this.#opened.eth.version, plain) : decodeItems(plain)
-    const request = this.#open.get(answer.requestId)
+    const mostBytes = this.#mostAwaited(kind)
+    // Not even opened: what nobody asked for shall cost nothing.
+    if (mostBytes === 0) throw new BreachError("unasked_answer", kind)
+    const plain = this.#link.open(payload, mostBytes)
+    const head =
+      kind === "receipts" ? beginReceipts(this.#opened.eth.version, plain) : beginItems(plain)
+    const request = this.#open.get(head.requestId)
     if (request === undefined) {
       this.#blamed = undefined
+      if (!this.#givenUp.delete(head.requestId)) throw new BreachError("unasked_answer", kind)
       this.#lateAnswers += 1
       return
     }
     this.#blamed = request
-    if (request.kind !== kind) throw new RlpError(`${kind} in answer to ${request.kind}`, 0)
-    if (answer.items.length > request.limit) throw new RlpError("more items than asked for", 0)
+    if (request.kind !== kind) {
+      throw new BreachError("wrong_answer", `${kind} in answer to ${request.kind}`)
+    }
+    const answer = readAnswer(head, request.limit)
     this.#blamed = undefined
     this.#open.delete(answer.requestId)
     const elapsedNanos = this.#clock.unsafeCurrentTimeNanos() - request.startedNanos
@@ -294,9 +405,11 @@ class SessionCore {
   /** The link is over: every open request fails at once. */
   onEnd(closed: SessionClosed, fault: LinkFault | undefined): void {
     const peerId = this.#peerId
-    const blamed = fault === undefined ? undefined : (this.#blamed ?? this.#oldest(undefined))
+    const isLie = fault !== undefined && !isConduct(fault.breach)
+    const blamed = isLie ? (this.#blamed ?? this.#oldest(undefined)) : undefined
     const requests = [...this.#open.values()]
     this.#open.clear()
+    this.#givenUp.clear()
     for (const request of requests) {
       const error =
         fault !== undefined && request === blamed

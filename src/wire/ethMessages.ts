@@ -15,6 +15,7 @@ import {
   RlpError,
   RlpReader,
 } from "../domain/rlp.ts"
+import { BreachError } from "./breach.ts"
 import type { EthVersion } from "./hello.ts"
 
 /** Message codes, relative to the offset of eth. */
@@ -245,22 +246,59 @@ export const encodeReceipts = (
         ...lists,
       ])
 
-/** Reads a BlockHeaders or a BlockBodies. */
-export const decodeItems = (payload: Uint8Array): EthAnswer => {
-  const reader = RlpReader.list(payload)
-  const requestId = reader.nextBigUint(8)
-  const items = readLists(reader)
-  return { requestId, items, lastBlockIncomplete: false }
+/** An answer of which only the id is read: who asked knows how much may follow. */
+export interface AnswerHead {
+  readonly requestId: bigint
+  readonly lastBlockIncomplete: boolean
+  /** Over the items. */
+  readonly items: RlpReader
 }
 
-/** Reads a Receipts in the shape of eth/`version`. */
-export const decodeReceipts = (version: EthVersion, payload: Uint8Array): EthAnswer => {
+/** Reads the start of a BlockHeaders or a BlockBodies. */
+export const beginItems = (payload: Uint8Array): AnswerHead => {
+  const reader = RlpReader.list(payload)
+  const requestId = reader.nextBigUint(8)
+  return { requestId, lastBlockIncomplete: false, items: lastList(reader) }
+}
+
+/** Reads the start of a Receipts in the shape of eth/`version`. */
+export const beginReceipts = (version: EthVersion, payload: Uint8Array): AnswerHead => {
   const reader = RlpReader.list(payload)
   const requestId = reader.nextBigUint(8)
   const lastBlockIncomplete = version < 70 ? false : reader.nextUint() !== 0
-  const items = readLists(reader)
+  return { requestId, lastBlockIncomplete, items: lastList(reader) }
+}
+
+/**
+ * Reads the items of an answer. More than `mostItems` are a {@link BreachError}, before they take
+ * memory: sixteen million empty lists fit an answer.
+ */
+export const readAnswer = (
+  { requestId, lastBlockIncomplete, items: reader }: AnswerHead,
+  mostItems: number,
+): EthAnswer => {
+  const items: Array<Uint8Array> = []
+  while (!reader.done) {
+    if (items.length >= mostItems) {
+      throw new BreachError("wrong_answer", "more items than asked for")
+    }
+    reader.next()
+    if (!reader.isList) throw new RlpError("expected a list", reader.itemStart)
+    items.push(reader.item())
+  }
   return { requestId, items, lastBlockIncomplete }
 }
+
+/** Reads a whole BlockHeaders or BlockBodies. */
+export const decodeItems = (payload: Uint8Array, mostItems = Infinity): EthAnswer =>
+  readAnswer(beginItems(payload), mostItems)
+
+/** Reads a whole Receipts in the shape of eth/`version`. */
+export const decodeReceipts = (
+  version: EthVersion,
+  payload: Uint8Array,
+  mostItems = Infinity,
+): EthAnswer => readAnswer(beginReceipts(version, payload), mostItems)
 
 const rangeItems = (range: BlockRange): Array<Uint8Array> => [
   encodeUint(range.earliestBlock),
@@ -294,14 +332,8 @@ const readHashes = (reader: RlpReader): Array<Uint8Array> => {
   return hashes
 }
 
-const readLists = (reader: RlpReader): Array<Uint8Array> => {
+const lastList = (reader: RlpReader): RlpReader => {
   const list = reader.nextList()
   reader.finish()
-  const items: Array<Uint8Array> = []
-  while (!list.done) {
-    list.next()
-    if (!list.isList) throw new RlpError("expected a list", list.itemStart)
-    items.push(list.item())
-  }
-  return items
+  return list
 }

@@ -52,7 +52,7 @@ const HEADER_DATA = [0xc2, 0x80, 0x80]
 
 /** What a {@link FrameReader} tells. Either may call {@link FrameReader.hold}. */
 export interface FrameSink {
-  /** A header was checked; a body of `sizeBytes` follows. */
+  /** A header was checked; a body of `sizeBytes` follows. May refuse it by throwing. */
   readonly header: (sizeBytes: number) => void
   /** A body, whole and checked; the bytes are the sink's own. */
   readonly frame: (body: Uint8Array) => void
@@ -69,6 +69,7 @@ export class FrameReader {
   #filled = 0
   /** Size of the body that is being read; undefined while a header is. */
   #bodySize: number | undefined
+  #frameCount = 0
   #held = false
   #reading = false
   #waiting: Array<Uint8Array> = []
@@ -91,6 +92,21 @@ export class FrameReader {
   /** Stops handing out, until {@link FrameReader.release}. */
   hold(): void {
     this.#held = true
+  }
+
+  /** Bytes of the frame that is under way; 0 between two frames. */
+  get unfinishedBytes(): number {
+    return this.#bodySize === undefined ? this.#filled : HEADER_BYTES + this.#filled
+  }
+
+  /** What the body of the frame under way is to have; 0 while its header is not whole. */
+  get declaredBytes(): number {
+    return this.#bodySize ?? 0
+  }
+
+  /** How many frames were handed out. */
+  get frameCount(): number {
+    return this.#frameCount
   }
 
   /** Goes on with what was kept; throws as {@link FrameReader.push} does. */
@@ -157,6 +173,7 @@ export class FrameReader {
     this.#body = undefined
     this.#filled = 0
     this.#bodySize = undefined
+    this.#frameCount += 1
     this.#sink.frame(open.subarray(0, bodySize))
   }
 }

@@ -1,21 +1,31 @@
 /**
  * Compression of messages (EIP-706: snappy's block format, from p2p version 5 on).
  *
- * The size that the compressed bytes declare is read first, so that a small message can never
- * become a large allocation. What is decompressed lies in memory of its own.
+ * The size that the compressed bytes declare is read first, and held against what is allowed and
+ * against what so many bytes can hold, so that a small message can never become a large allocation.
+ * What is decompressed lies in memory of its own.
  */
 import snappy from "snappy"
 
-/** Bytes that are no snappy, or declare more than is allowed; their sender is to blame. */
+/** Why a message is not decompressed. */
+export type SnappyFault = "not_snappy" | "too_large" | "overstated"
+
+/**
+ * Bytes that are no snappy, declare more than is allowed, or more than they can hold; their sender is
+ * to blame.
+ */
 export class SnappyError extends Error {
   override readonly name = "SnappyError"
-  readonly reason: "not_snappy" | "too_large"
+  readonly reason: SnappyFault
 
-  constructor(reason: "not_snappy" | "too_large") {
+  constructor(reason: SnappyFault) {
     super(`snappy: ${reason}`)
     this.reason = reason
   }
 }
+
+/** An element of three bytes, a copy with an offset of two, gives 64 bytes at the most. */
+const MOST_BYTES_PER_BYTE = 64 / 3
 
 /** The library is slower by six when it is to lend its memory. */
 const COPY = { copyOutputData: true }
@@ -37,7 +47,10 @@ export const declaredSize = (compressed: Uint8Array): number => {
 
 /** Decompresses what declares at most `maxBytes`. Throws {@link SnappyError}. */
 export const uncompress = (compressed: Uint8Array, maxBytes: number): Uint8Array => {
-  if (declaredSize(compressed) > maxBytes) throw new SnappyError("too_large")
+  const declared = declaredSize(compressed)
+  if (declared > maxBytes) throw new SnappyError("too_large")
+  // Ten bytes that declare megabytes would have them allocated first.
+  if (declared > compressed.length * MOST_BYTES_PER_BYTE) throw new SnappyError("overstated")
   try {
     const plain = snappy.uncompressSync(compressed, COPY)
     if (typeof plain !== "string") return plain

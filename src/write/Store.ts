@@ -14,6 +14,7 @@ import path from "node:path"
 import { Worker } from "node:worker_threads"
 import { Context, Duration, Effect, Layer } from "effect"
 import { threadProgram } from "../process/threadProgram.ts"
+import type { BlockRange } from "../domain/blockRanges.ts"
 import type { PeerRecord } from "../peers/peerCacheFile.ts"
 import type { BlockPayload } from "./rows.ts"
 import { StoreError } from "./StoreError.ts"
@@ -21,6 +22,8 @@ import {
   DATABASE_FILE,
   type OpenOptions,
   type Opened,
+  type Replacement,
+  type ReplaceResult,
   type StoreCallName,
   type StoreCalls,
   type StoreProgress,
@@ -29,6 +32,7 @@ import {
   type StoreStatus,
   type TablesReport,
   type TablesRequest,
+  type TrustedHash,
   type VerifyReport,
   type WriteResult,
 } from "./storeProtocol.ts"
@@ -46,6 +50,17 @@ export interface StoreShape {
     blocks: ReadonlyArray<BlockPayload>,
     transfer?: ReadonlyArray<ArrayBuffer>,
   ) => Effect.Effect<WriteResult, StoreError>
+  /**
+   * Puts blocks in the place of all that is stored above their ancestor, rows and coverage and the
+   * row of `reorgs` in one transaction; what was written before is committed first. The buffers in
+   * `transfer` are detached as by `write`.
+   */
+  readonly replace: (
+    replacement: Replacement,
+    transfer?: ReadonlyArray<ArrayBuffer>,
+  ) => Effect.Effect<ReplaceResult, StoreError>
+  /** Numbers and hashes of the stored blocks of a range, rising; what is written is committed first. */
+  readonly hashes: (range: BlockRange) => Effect.Effect<ReadonlyArray<TrustedHash>, StoreError>
   /** Commits what was written, without waiting for a limit. */
   readonly flush: Effect.Effect<void, StoreError>
   readonly status: Effect.Effect<StoreStatus, StoreError>
@@ -88,6 +103,9 @@ export class Store extends Context.Tag("annals/Store")<Store, StoreShape>() {
         return {
           opened,
           write: (blocks, transfer = []) => thread.call("write", blocks, { transfer }),
+          replace: (replacement, transfer = []) =>
+            thread.call("replace", replacement, { transfer }),
+          hashes: (range) => thread.call("hashes", range),
           flush: Effect.asVoid(thread.call("flush", null)),
           status: thread.call("status", null),
           verify: (onProgress) => thread.call("verify", null, { onProgress }),
@@ -114,6 +132,8 @@ export class Store extends Context.Tag("annals/Store")<Store, StoreShape>() {
           readPeers,
           writePeers: (peers) => session.writePeers(peers),
           write: (blocks) => session.write(blocks),
+          replace: (replacement) => session.replace(replacement),
+          hashes: (range) => session.hashes(range),
           verify: (onProgress = ignore) => session.verify(onProgress),
           buildTables: (request, onProgress = ignore) => session.buildTables(request, onProgress),
         }

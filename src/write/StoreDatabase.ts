@@ -93,7 +93,8 @@ const isFile = (file: string): boolean =>
 const fails = (file: string, failure: StoreFailure): Effect.Effect<never, StoreError> =>
   Effect.fail(new StoreError({ path: file, failure }))
 
-const connect = (
+/** Opens a connection, in whatever journal mode the file has, until the scope ends. */
+export const connect = (
   filename: string,
   readonly: boolean,
 ): Effect.Effect<SqliteClient.SqliteClient, never, Scope.Scope> =>
@@ -106,8 +107,8 @@ const connect = (
     prepareCacheTTL: Duration.infinity,
   }).pipe(Effect.provide(Reactivity.layer))
 
-/** Takes the writer's lock until the scope ends. */
-const lock = Effect.fnUntraced(function* (file: string) {
+/** Takes the lock of whoever writes, on a file of its own, until the scope ends. */
+export const lock = Effect.fnUntraced(function* (file: string) {
   const sql = yield* connect(file, false)
   const connection = yield* sql.reserve
   yield* connection.executeRaw("PRAGMA busy_timeout = 0", [])
@@ -194,9 +195,17 @@ const claim = Effect.fnUntraced(function* (database: StoreDatabase, purpose: Syn
     `INSERT OR IGNORE INTO meta (key, value) VALUES ${facts.map(() => "(?, ?)").join(", ")}`,
     facts.flat(),
   )
+  // The same chain may have learnt of further forks since the last time.
+  if (purpose.chainRules !== undefined && meta.get(metaKeys.chainRules) !== purpose.chainRules) {
+    yield* database.run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", [
+      metaKeys.chainRules,
+      purpose.chainRules,
+    ])
+  }
 })
 
-const makeDatabase = (file: string, connection: Connection): StoreDatabase => {
+/** A connection with errors of the store. */
+export const makeDatabase = (file: string, connection: Connection): StoreDatabase => {
   const errors = <A, R>(effect: Effect.Effect<A, SqlError | StoreError, R>) =>
     storeErrors(file, effect)
   const run: StoreDatabase["run"] = (sql, values = []) =>
@@ -236,7 +245,7 @@ const fileBytes = (file: string): number => statSync(file, { throwIfNoEntry: fal
  * Turns what SQLite and the file system say into a {@link StoreError}. Also where it comes as a
  * defect: the driver throws while it opens a file, and the migrator dies with what failed.
  */
-const storeErrors = <A, E, R>(
+export const storeErrors = <A, E, R>(
   file: string,
   effect: Effect.Effect<A, E, R>,
 ): Effect.Effect<A, StoreError, R> =>

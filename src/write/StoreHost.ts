@@ -67,6 +67,10 @@ const ask = (
   switch (request.call) {
     case "write":
       return session.write(request.argument)
+    case "replace":
+      return session.replace(request.argument)
+    case "hashes":
+      return session.hashes(request.argument)
     case "flush":
       return Effect.as(session.flush, null)
     case "status":

@@ -3,15 +3,16 @@
  * All of them run within a transaction that somebody else commits.
  */
 import { Cause, Effect, Exit } from "effect"
-import { BlockRanges } from "../domain/blockRanges.ts"
+import { type BlockRange, BlockRanges } from "../domain/blockRanges.ts"
 import { Coverage, type CoverageChange } from "./coverage.ts"
 import { parseDataset } from "./datasets.ts"
 import { Segments, type BlockLink, type Segment } from "./segments.ts"
 import type { StoreDatabase } from "./StoreDatabase.ts"
 import type { StoreError } from "./StoreError.ts"
+import type { TrustedHash } from "./storeProtocol.ts"
 import { bytesAt, numberAt, textAt, type Row } from "./storedValues.ts"
 import type { TableRows } from "./tableRows.ts"
-import { columnNames, insertSql, optionalTables, type TableName } from "./tables.ts"
+import { columnNames, insertSql, metaKeys, optionalTables, type TableName } from "./tables.ts"
 
 /** Rows a statement: more gains nothing. */
 const ROWS_PER_STATEMENT = 32
@@ -191,3 +192,54 @@ const storedRowsSql = (table: TableName): string => {
   const order = table === "logs" ? "log_index" : columnNames(table)[1]!
   return `SELECT ${columnNames(table).join(", ")} FROM ${table} WHERE block_number = ? ORDER BY ${order}`
 }
+
+/** Numbers and hashes of the stored blocks of a range, rising. */
+export const readHashes = (
+  database: StoreDatabase,
+  [from, to]: BlockRange,
+): Effect.Effect<ReadonlyArray<TrustedHash>, StoreError> =>
+  Effect.map(
+    database.rows(
+      "SELECT block_number, block_hash FROM blocks WHERE block_number BETWEEN ? AND ? ORDER BY block_number",
+      [from, to],
+    ),
+    (rows) => rows.map((row) => ({ blockNumber: numberAt(row, 0), hash: bytesAt(row, 1).slice() })),
+  )
+
+/** Writes down that blocks `from` to `to` were replaced; hashes as `reorgs` has them. */
+export const writeReorg = (
+  database: StoreDatabase,
+  reorg: {
+    readonly noticedAtMs: number
+    readonly from: number
+    readonly to: number
+    readonly oldHash: Uint8Array
+    readonly newHash: Uint8Array
+  },
+): Effect.Effect<void, StoreError> =>
+  database.run(
+    "INSERT INTO reorgs (noticed_at_ms, from_block, to_block, old_hash, new_hash) VALUES (?, ?, ?, ?, ?)",
+    [reorg.noticedAtMs, reorg.from, reorg.to, reorg.oldHash, reorg.newHash],
+  )
+
+/** Forgets what a trusted head has said of blocks above `blockNumber`. */
+export const dropMarksAbove = (
+  database: StoreDatabase,
+  blockNumber: number,
+): Effect.Effect<void, StoreError> =>
+  database.run("DELETE FROM meta WHERE key IN (?, ?) AND CAST(value AS INTEGER) > ?", [
+    metaKeys.safeBlock,
+    metaKeys.finalizedBlock,
+    blockNumber,
+  ])
+
+/** Notes a block that a trusted head has called safe, or finalized. */
+export const writeMark = (
+  database: StoreDatabase,
+  mark: "safe" | "finalized",
+  blockNumber: number,
+): Effect.Effect<void, StoreError> =>
+  database.run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", [
+    mark === "safe" ? metaKeys.safeBlock : metaKeys.finalizedBlock,
+    String(blockNumber),
+  ])

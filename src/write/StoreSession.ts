@@ -3,6 +3,7 @@
  * was opened for. `Store.ts` gives it to the program, here or from a thread of its own.
  */
 import { Effect, type Scope } from "effect"
+import type { BlockRange } from "../domain/blockRanges.ts"
 import type { PeerRecord } from "../peers/peerCacheFile.ts"
 import type { BlockPayload } from "./rows.ts"
 import { openDatabase } from "./StoreDatabase.ts"
@@ -10,14 +11,18 @@ import type { StoreError } from "./StoreError.ts"
 import type {
   OpenOptions,
   Opened,
+  Replacement,
+  ReplaceResult,
   StoreProgress,
   StoreStatus,
   TablesReport,
   TablesRequest,
+  TrustedHash,
   VerifyReport,
   WriteResult,
 } from "./storeProtocol.ts"
 import { readPeers, writePeers } from "./StorePeers.ts"
+import { readHashes } from "./StoreRows.ts"
 import { readStatus } from "./StoreStatus.ts"
 import { buildTables } from "./StoreTables.ts"
 import { verifyStore } from "./StoreVerify.ts"
@@ -30,6 +35,8 @@ export type OnProgress = (progress: StoreProgress) => void
 export interface StoreSession {
   readonly opened: Opened
   readonly write: (blocks: ReadonlyArray<BlockPayload>) => Effect.Effect<WriteResult, StoreError>
+  readonly replace: (replacement: Replacement) => Effect.Effect<ReplaceResult, StoreError>
+  readonly hashes: (range: BlockRange) => Effect.Effect<ReadonlyArray<TrustedHash>, StoreError>
   readonly flush: Effect.Effect<void, StoreError>
   readonly status: Effect.Effect<StoreStatus, StoreError>
   readonly verify: (onProgress: OnProgress) => Effect.Effect<VerifyReport, StoreError>
@@ -58,16 +65,20 @@ export const openSession = Effect.fn("Store.open")(function* (
       ...readers,
       opened: { covered: {}, lessChecked: [], removed: [], databaseBytes },
       write: () => refuse,
+      replace: () => refuse,
+      hashes: (range) => readHashes(database, range),
       flush: refuse,
       buildTables: () => refuse,
       writePeers: () => refuse,
     }
   }
   const writing = yield* makeWriting(database, options)
-  const { opened, write, flush, outsideTransactions, transact } = writing
+  const { opened, write, replace, flush, outsideTransactions, transact } = writing
   return {
     opened,
     write,
+    replace,
+    hashes: (range) => outsideTransactions(readHashes(database, range)),
     flush,
     status: outsideTransactions(readers.status),
     readPeers: readers.readPeers,

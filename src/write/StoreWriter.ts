@@ -4,15 +4,17 @@
  *
  * A block is done when it is committed. One that the store refuses goes back to the scheduler; so
  * do blocks of earlier writes that had to go because a better-founded neighbour showed them to be
- * wrong. Who had sent what is proven wrong is blamed.
+ * wrong. Who had sent what is proven wrong is blamed. Where the head is followed, blocks near it go
+ * to the {@link Landing} in place of the store's open transaction.
  */
-import { Effect, Layer, Stream } from "effect"
+import { Effect, Layer, Option, Stream } from "effect"
 import { toHex0x } from "../domain/hex.ts"
 import { ByteGate } from "../fetch/ByteGate.ts"
 import { type FetchError, WrongBody, WrongHeader } from "../fetch/FetchError.ts"
 import { IngestStats } from "../observe/IngestStats.ts"
 import { type ProcessedBatch, type ProcessedBlock, Processor } from "../process/Processor.ts"
 import { Scheduler } from "../scheduler/Scheduler.ts"
+import { Landing } from "./Landing.ts"
 import { Senders } from "./senders.ts"
 import { Store } from "./Store.ts"
 import type { Refusal, WriteResult } from "./storeProtocol.ts"
@@ -50,6 +52,7 @@ const makeWrite = Effect.gen(function* () {
   const scheduler = yield* Scheduler
   const gate = yield* ByteGate
   const stats = yield* IngestStats
+  const landing = Option.getOrUndefined(yield* Effect.serviceOption(Landing))
   const senders = new Senders()
   let underWay = 0
 
@@ -91,8 +94,26 @@ const makeWrite = Effect.gen(function* () {
     pending + assigned === 0 && delivered <= underWay ? store.flush : Effect.void,
   )
 
-  return (batch: ProcessedBatch): Effect.Effect<void, StoreError> =>
+  /** Lets those of a batch land that are to; gives what is left of it to write. */
+  const land = Effect.fnUntraced(function* (batch: ProcessedBatch) {
+    const { kept, blocks } = batch
+    const lands = blocks.map(({ blockNumber }) => landing?.takes(blockNumber) === true)
+    if (kept === undefined || !lands.includes(true)) return batch
+    for (const [index, block] of blocks.entries()) {
+      if (lands[index] === true) yield* landing!.land(block, kept.payloads[index]!)
+    }
+    // The buffers are under what has landed, too, and were copied from there: no need to keep them.
+    const payloads = kept.payloads.filter((_, index) => lands[index] === false)
+    const rest: ProcessedBatch = {
+      blocks: blocks.filter((_, index) => lands[index] === false),
+      kept: payloads.length === 0 ? undefined : { ...kept, payloads },
+    }
+    return rest
+  })
+
+  return (whole: ProcessedBatch): Effect.Effect<void, StoreError> =>
     Effect.gen(function* () {
+      const batch = landing === undefined ? whole : yield* land(whole)
       const { kept, blocks } = batch
       if (kept === undefined) return
       underWay += blocks.length

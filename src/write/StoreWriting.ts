@@ -21,14 +21,23 @@
 import { Cause, Deferred, Duration, Effect, type Scope } from "effect"
 import { type BlockRange, BlockRanges } from "../domain/blockRanges.ts"
 import { toHex0x } from "../domain/hex.ts"
-import { RlpError, RlpReader } from "../domain/rlp.ts"
 import type { Coverage } from "./coverage.ts"
+import { checksText, decodeBlock } from "./decodedBlock.ts"
 import { DEFAULT_COMPRESSION_LEVEL } from "./payloadCodec.ts"
 import type { BlockPayload } from "./rows.ts"
 import type { Insertion, Removal } from "./segments.ts"
 import type { StoreDatabase } from "./StoreDatabase.ts"
 import { StoreError } from "./StoreError.ts"
-import type { OpenOptions, Opened, Refusal, SyncPurpose, WriteResult } from "./storeProtocol.ts"
+import type {
+  OpenOptions,
+  Opened,
+  Refusal,
+  Replacement,
+  ReplaceResult,
+  SyncPurpose,
+  WriteResult,
+} from "./storeProtocol.ts"
+import { replaceBlocks } from "./StoreReplace.ts"
 import {
   checksLinks,
   type Counts,
@@ -39,7 +48,7 @@ import {
   writeCoverage,
   writeTotals,
 } from "./StoreRows.ts"
-import { countsOf, payloadBytes, payloadRows, tableRows, type TableRows } from "./tableRows.ts"
+import { payloadBytes, payloadRows } from "./tableRows.ts"
 
 /** See the module. */
 export interface StoreWriting {
@@ -47,6 +56,8 @@ export interface StoreWriting {
   readonly coverage: Coverage
   /** Ends when each of the blocks is committed or refused. */
   readonly write: (blocks: ReadonlyArray<BlockPayload>) => Effect.Effect<WriteResult, StoreError>
+  /** Puts blocks in the place of others, in one transaction of its own. */
+  readonly replace: (replacement: Replacement) => Effect.Effect<ReplaceResult, StoreError>
   /** Commits what is written so far. */
   readonly flush: Effect.Effect<void, StoreError>
   /** Runs `body` in a transaction of its own and commits it with the coverage that it changed. */
@@ -68,6 +79,16 @@ export const makeWriting = Effect.fnUntraced(function* (
   const commits = yield* makeCommits(database, coverage, options)
   const removed = sync === undefined ? [] : yield* applyTrust(database, coverage, commits)
   const take = sync === undefined ? undefined : makeTake(database, coverage, commits, sync)
+  const transact: StoreWriting["transact"] = (body) =>
+    commits.exclusively(
+      Effect.gen(function* () {
+        yield* commits.commit
+        yield* commits.begin
+        const value = yield* body
+        yield* commits.commit
+        return value
+      }),
+    )
   return {
     coverage,
     opened: {
@@ -99,16 +120,11 @@ export const makeWriting = Effect.fnUntraced(function* (
     }),
     flush: commits.exclusively(commits.commit),
     outsideTransactions: (body) => commits.exclusively(Effect.zipRight(commits.commit, body)),
-    transact: (body) =>
-      commits.exclusively(
-        Effect.gen(function* () {
-          yield* commits.commit
-          yield* commits.begin
-          const value = yield* body
-          yield* commits.commit
-          return value
-        }),
-      ),
+    transact,
+    replace: (replacement) =>
+      sync === undefined
+        ? Effect.dieMessage("this store was not opened to sync")
+        : transact(replaceBlocks(database, coverage, commits, sync, replacement)),
   }
 })
 
@@ -331,9 +347,6 @@ const lessChecked = (
     return checks.every((check) => names.has(check)) ? [] : [[from, to] as const]
   })
 
-/** The checks of a run as `coverage` spells them. */
-export const checksText = (checks: ReadonlyArray<string>): string => [...checks].sort().join(",")
-
 /** Gives the effect that takes one block in or refuses it. */
 const makeTake = (
   database: StoreDatabase,
@@ -348,7 +361,7 @@ const makeTake = (
   return Effect.fnUntraced(function* (write: PendingWrite, block: BlockPayload) {
     const { blockNumber, hash } = block
     const startedMs = performance.now()
-    const decoded = decode(block, sync)
+    const decoded = decodeBlock(block, sync)
     const decodedMs = performance.now()
     write.rowsMs += decodedMs - startedMs
     if (decoded === undefined) {
@@ -406,26 +419,3 @@ const takeOut = Effect.fnUntraced(function* (
   }
   for (const [first, last] of told.ranges()) write.removed.push({ from: first, to: last, proven })
 })
-
-interface Decoded {
-  readonly parentHash: Uint8Array
-  /** Those beside the payload's own. */
-  readonly rows: ReadonlyArray<TableRows>
-  readonly counts: Counts
-}
-
-/** The rows of a block; undefined when it is none, which only unchecked ones can turn out to be. */
-const decode = (block: BlockPayload, sync: SyncPurpose): Decoded | undefined => {
-  try {
-    const blocks = tableRows("blocks", block)
-    const derived = sync.tables.map((table) => tableRows(table, block))
-    return {
-      parentHash: RlpReader.list(block.header).nextFixed(32),
-      rows: [blocks, ...derived],
-      counts: countsOf(blocks),
-    }
-  } catch (error) {
-    if (error instanceof RlpError) return undefined
-    throw error
-  }
-}

@@ -74,12 +74,18 @@ export const packParts = (
   return { body: room.slice(0, packed), receipts: EMPTY, codec: ZSTD_CODEC }
 }
 
-/** Body and receipts of a row; undefined where its form is not known or its bytes are damaged. */
-export const unpackParts = ({ codec, body, receipts }: PackedParts): PayloadParts | undefined => {
+/**
+ * Body and receipts of a row; undefined where its form is not known or its bytes are damaged. With
+ * `roomFor` they may lie in the room that it gives, for as long as its owner leaves it alone.
+ */
+export const unpackParts = (
+  { codec, body, receipts }: PackedParts,
+  roomFor?: (length: number) => Uint8Array,
+): PayloadParts | undefined => {
   if (codec === PLAIN_CODEC) return { body, receipts }
   if (codec !== ZSTD_CODEC || receipts.length > 0 || body.length < PREFIX_BYTES) return undefined
   const bodyLength = new DataView(body.buffer, body.byteOffset).getUint32(0, true)
-  const both = decompress(body.subarray(PREFIX_BYTES), MOST_PACKED_BYTES)
+  const both = decompress(body.subarray(PREFIX_BYTES), MOST_PACKED_BYTES, undefined, roomFor)
   if (both === undefined || bodyLength > both.length) return undefined
   return { body: both.subarray(0, bodyLength), receipts: both.subarray(bodyLength) }
 }

@@ -171,6 +171,48 @@ export class Segments {
     return { removed, contradictions }
   }
 
+  /** The hash of a stored block; undefined when it is not stored. */
+  hashAt(blockNumber: number): Uint8Array | undefined {
+    const segment = this.#list[this.#indexOf(blockNumber)]
+    if (segment === undefined || segment.from > blockNumber) return undefined
+    return this.#hashIn(segment, blockNumber)
+  }
+
+  /** The hash that is trusted at a height, if one is. */
+  trustedAt(blockNumber: number): Uint8Array | undefined {
+    return this.#trusted.get(blockNumber)
+  }
+
+  /** The end of the unbroken run of stored blocks that `blockNumber` is in; one below it: none. */
+  runEnd(blockNumber: number): number {
+    let end = blockNumber - 1
+    for (const { from, to } of this.#list) {
+      if (from <= end + 1 && to > end) end = to
+    }
+    return end
+  }
+
+  /** The lowest anchored block from `from` to `to`; undefined when none of them is anchored. */
+  anchoredWithin(from: number, to: number): number | undefined {
+    const held = this.#list.find(
+      (segment) => segment.anchored && segment.from <= to && segment.to >= from,
+    )
+    return held === undefined ? undefined : Math.max(held.from, from)
+  }
+
+  /**
+   * Takes all stored blocks from `from` to `to` out, because the chain went another way; nobody is
+   * to blame. None of them may be anchored: see {@link Segments.anchoredWithin}.
+   */
+  removeRange(from: number, to: number): ReadonlyArray<Removal> {
+    const removed: Array<Removal> = []
+    const within = this.#list.filter((segment) => segment.from <= to && segment.to >= from)
+    for (const segment of within) {
+      this.#remove(Math.max(segment.from, from), Math.min(segment.to, to), false, removed)
+    }
+    return removed
+  }
+
   /** Takes a block in, or says why not; its hashes are copied where they are kept. */
   insert(block: NewBlock, how: SegmentChecks): Insertion {
     const { blockNumber, hash, parentHash } = block

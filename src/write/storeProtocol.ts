@@ -39,6 +39,8 @@ export interface SyncPurpose {
   readonly chainId: bigint
   /** 32 bytes. */
   readonly genesisHash: Uint8Array
+  /** What `chainRulesText` says of the chain, for whoever reads the store without its genesis.json. */
+  readonly chainRules?: string
   /** Rows to keep beside payloads. */
   readonly tables: ReadonlyArray<OptionalTable>
   /** Names of the checks that every block passed before it comes. */
@@ -109,6 +111,50 @@ export interface WriteTimings {
   /** Its share of the transactions that it was in, by blocks. */
   readonly commitMs: number
 }
+
+/** What a trusted head says of blocks below it. */
+export interface TrustedMarks {
+  readonly safe: TrustedHash | undefined
+  readonly finalized: TrustedHash | undefined
+}
+
+/**
+ * Blocks that take the place of all that is stored above another one, in one transaction. An
+ * extension is a replacement of nothing; without blocks only the marks are noted.
+ */
+export interface Replacement {
+  /** The block that stays; one below the first of `blocks`. */
+  readonly ancestor: number
+  /** Its hash, 32 bytes; undefined where it is not to be stored: the blocks begin the store. */
+  readonly ancestorHash: Uint8Array | undefined
+  /** Checked, rising without a gap from the ancestor's child on, each the child of the one before. */
+  readonly blocks: ReadonlyArray<BlockPayload>
+  /** When it was noticed that the chain went another way, in Unix ms: a row of `reorgs` is written. */
+  readonly noticedAtMs: number | undefined
+  readonly marks: TrustedMarks
+}
+
+/** What became of a replacement. Refused: nothing has changed. */
+export type ReplaceResult =
+  | {
+      readonly outcome: "done"
+      /** What was taken out; undefined when nothing was. */
+      readonly removed: BlockRange | undefined
+      /** What it put in. */
+      readonly transactions: number
+      readonly logs: number
+      readonly databaseBytes: number
+    }
+  | {
+      readonly outcome: "refused"
+      /**
+       * `ancestor`: it is not stored, or has another hash; `anchored`: a block that would go is
+       * anchored; `trusted_hash`: another hash is trusted at that height; `links`: the blocks are not
+       * each other's children; `unreadable`: a block is none.
+       */
+      readonly reason: "ancestor" | "anchored" | "trusted_hash" | "links" | "unreadable"
+      readonly blockNumber: number
+    }
 
 /** How much a store holds. */
 export interface StoreStatus {
@@ -192,6 +238,9 @@ export interface StoreProgress {
 export interface StoreCalls {
   readonly open: { readonly request: OpenOptions; readonly reply: Opened }
   readonly write: { readonly request: ReadonlyArray<BlockPayload>; readonly reply: WriteResult }
+  readonly replace: { readonly request: Replacement; readonly reply: ReplaceResult }
+  /** Numbers and hashes of the stored blocks of a range, rising; both ends inclusive. */
+  readonly hashes: { readonly request: BlockRange; readonly reply: ReadonlyArray<TrustedHash> }
   readonly flush: { readonly request: null; readonly reply: null }
   readonly status: { readonly request: null; readonly reply: StoreStatus }
   readonly verify: { readonly request: null; readonly reply: VerifyReport }

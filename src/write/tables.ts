@@ -220,6 +220,11 @@ export const metaKeys = {
   chainId: "chain_id",
   genesisHash: "genesis_hash",
   network: "network",
+  /** What `chainRulesText` gave at the last sync. */
+  chainRules: "chain_rules",
+  /** The highest stored blocks that a trusted head has called safe, and finalized. */
+  safeBlock: "safe_block",
+  finalizedBlock: "finalized_block",
 } as const
 
 /** The columns of a table, in the order of its rows' values. */

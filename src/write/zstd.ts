@@ -36,22 +36,30 @@ export const compress = (
   by: ZstdLibrary = library,
 ): number => by.compress(into, from, level)
 
-/** The content of a frame; undefined for what is none, is damaged, or declares over `mostBytes`. */
+/**
+ * The content of a frame; undefined for what is none, is damaged, or declares over `mostBytes`. It
+ * is written where `roomFor` says, which gives as many bytes as it is asked for.
+ */
 export const decompress = (
   frame: Uint8Array,
   mostBytes: number,
   by: ZstdLibrary = library,
+  roomFor: (length: number) => Uint8Array = freshRoom,
 ): Uint8Array | undefined => {
   const length = contentLength(frame)
   if (length === undefined || length > mostBytes) return undefined
-  const buffer = Buffer.allocUnsafeSlow(length)
-  const into = new Uint8Array(buffer.buffer, buffer.byteOffset, length)
+  const into = roomFor(length)
   try {
     return by.decompress(into, frame) === length ? into : undefined
   } catch {
     // All that either library throws for bytes: the frame is damaged.
     return undefined
   }
+}
+
+const freshRoom = (length: number): Uint8Array => {
+  const buffer = Buffer.allocUnsafeSlow(length)
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, length)
 }
 
 const MAGIC = 0xfd2fb528

@@ -46,6 +46,7 @@ const run = ({ argv, environment = {}, colourTerminal = false, programs = {} }: 
       verify: async () => () => Effect.succeed(ExitCode.complete),
       tables: async () => () => Effect.succeed(ExitCode.complete),
       peers: async () => () => Effect.succeed(ExitCode.complete),
+      serve: async () => () => Effect.succeed(ExitCode.complete),
       devnet: async () => {
         loaded.push("devnet")
         return (options) => Effect.sync(() => ((given.devnet = options), ExitCode.complete))
@@ -262,7 +263,8 @@ describe("runCli", () => {
     ["sync", "--workers", "65"],
     ["sync", "--workers", "-1"],
     ["sync", "--data-dir="],
-    ["sync", "--follow"],
+    ["sync", "--follow", "--end-block", "5"],
+    ["sync", "--trusted-head", "http://127.0.0.1:8545"],
     ["sync", "--benchmark", "probe", "--peer"],
     ["sync", "--benchmark", "probe", "--peer", "enode://zz@127.0.0.1:1"],
     ["sync", "--benchmark", "probe", "--start-block", "-1"],

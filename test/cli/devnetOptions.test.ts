@@ -11,6 +11,11 @@ const nothing: RawDevnetOptions = {
   network: undefined,
   chain: [],
   generate: undefined,
+  head: undefined,
+  "block-time-ms": undefined,
+  "fork-at": undefined,
+  fork: [],
+  control: false,
   shape: undefined,
   seed: undefined,
   peers: undefined,
@@ -45,7 +50,11 @@ describe("devnetOptions", () => {
     assert.deepEqual(options, {
       network: undefined,
       chainFiles: [],
-      generate: { blocks: 2000, shape: "light", seed: 1 },
+      generate: { blocks: 2000, shape: "light", seed: 1, forkAt: undefined },
+      forkFiles: [],
+      head: undefined,
+      blockTimeMs: undefined,
+      control: false,
       peers: 10,
       ethVersions: [68, 69, 70],
       port: undefined,
@@ -80,7 +89,11 @@ describe("devnetOptions", () => {
     assert.deepEqual(options, {
       network: "g.json",
       chainFiles: [],
-      generate: { blocks: 3, shape: "tiny", seed: 0 },
+      generate: { blocks: 3, shape: "tiny", seed: 0, forkAt: undefined },
+      forkFiles: [],
+      head: undefined,
+      blockTimeMs: undefined,
+      control: false,
       peers: 4,
       ethVersions: [68, 70],
       port: 30_303,
@@ -118,5 +131,18 @@ describe("devnetOptions", () => {
   it("refuses a port that leaves none for the last peer", () => {
     assert.include(refusal({ generate: 1, port: 65_527 }), "leaves no ports")
     assert.strictEqual(devnet({ generate: 1, port: 65_526 }).port, 65_526)
+  })
+
+  it("knows a second branch, a head that moves, and commands", () => {
+    const made = devnet({ generate: 100, "fork-at": 60, head: 70, "block-time-ms": 200 })
+    assert.strictEqual(made.generate?.forkAt, 60)
+    assert.strictEqual(made.head, 70)
+    assert.strictEqual(made.blockTimeMs, 200)
+    assert.isTrue(devnet({ generate: 1, control: true }).control)
+    assert.deepStrictEqual(devnet({ chain: ["a"], fork: ["b", "c"] }).forkFiles, ["b", "c"])
+    assert.include(refusal({ generate: 100, "fork-at": 101 }), "above the last block")
+    assert.include(refusal({ generate: 100, head: 101 }), "above the last block")
+    assert.include(refusal({ generate: 100, fork: ["b"] }), "--fork-at")
+    assert.include(refusal({ chain: ["a"], "fork-at": 3 }), "--fork")
   })
 })

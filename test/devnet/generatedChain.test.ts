@@ -8,6 +8,7 @@ import {
   generatedGenesisHeader,
 } from "../../src/devnet/generatedChain.ts"
 import type { ServedChain } from "../../src/devnet/servedChain.ts"
+import { nextTransaction, openBody } from "../../src/domain/body.ts"
 import { EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT, readHeader } from "../../src/domain/header.ts"
 import { toHex } from "../../src/domain/hex.ts"
 import { keccak256 } from "../../src/domain/keccak.ts"
@@ -19,6 +20,8 @@ import {
   receiptsRoot,
 } from "../../src/domain/receipts.ts"
 import { concatBytes, RlpReader } from "../../src/domain/rlp.ts"
+import { recoverSender } from "../../src/domain/signature.ts"
+import { readTransaction } from "../../src/domain/transactions.ts"
 import { orderedTrieRoot } from "../../src/domain/trieRoot.ts"
 
 const SHAPES: ReadonlyArray<ChainShape> = ["tiny", "light", "mainnet"]
@@ -299,5 +302,23 @@ describe("generateChain", () => {
     assert.strictEqual(spec.chainId, 99n)
     const typed = transactionsOf(chain, 1).find((value) => value[0]! < 0xc0)!
     assert.deepEqual(RLP.decode(typed.subarray(1))[0], Uint8Array.of(99))
+  })
+})
+
+describe("a made chain's senders", () => {
+  it("can be recovered from every transaction of the small shapes", () => {
+    for (const shape of ["tiny", "light"] as const) {
+      const chain = generateChain({ blocks: 30, shape, seed: 3 })
+      let transactions = 0
+      for (let number = 1; number <= 30; number++) {
+        const list = openBody(chain.bodyAt(number)!).transactions
+        while (!list.done) {
+          const transaction = readTransaction(nextTransaction(list))
+          assert.isDefined(transaction && recoverSender(transaction))
+          transactions += 1
+        }
+      }
+      assert.isAbove(transactions, 15)
+    }
   })
 })

@@ -33,6 +33,19 @@ describe("ByteGate", () => {
     }),
   )
 
+  it.effect("grants a reservation above the budget although room for headers is held", () =>
+    Effect.gen(function* () {
+      const gate = makeByteGate(100, 60)
+      yield* gate.reserve(20)
+      yield* gate.reserve(20)
+      // More than the budget, less than all: whoever holds the headers waits for this one.
+      yield* gate.reserve(150)
+      assert.strictEqual(gate.free(), -30)
+      gate.release(190)
+      assert.strictEqual(gate.free(), 160)
+    }),
+  )
+
   it.effect("gives back what was granted to one that is interrupted", () =>
     Effect.gen(function* () {
       const gate = makeByteGate(100)

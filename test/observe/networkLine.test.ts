@@ -21,6 +21,17 @@ describe("the line about peers", () => {
     )
   })
 
+  it("tells of peers that were turned away and of those that broke the rules", () => {
+    const network = new NetworkCounters()
+    network.inboundRefusedFor("opening_full")
+    for (let i = 0; i < 2; i++) network.broken("flood")
+    network.broken("bad_frame")
+    assert.include(
+      networkLine(network, 0),
+      "; turned away 1 (opening_full 1); broke the rules 3 (flood 2, bad_frame 1); ",
+    )
+  })
+
   it("stays one line of bounded length whatever peers say of themselves", () => {
     const network = new NetworkCounters()
     for (let i = 0; i < 1_000; i++) network.sessionOpened(`client${i}/v1`, 69, false)

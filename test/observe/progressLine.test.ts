@@ -1,5 +1,5 @@
 import { assert, describe, it } from "vitest"
-import { duration, progressLine } from "../../src/observe/progressLine.ts"
+import { duration, followLine, progressLine } from "../../src/observe/progressLine.ts"
 
 const reading = {
   done: 2_500,
@@ -43,5 +43,38 @@ describe("progressLine", () => {
       "1d00h",
       "12d04h",
     ])
+  })
+})
+
+describe("followLine", () => {
+  const at = {
+    storedBlock: 120,
+    headBlock: 120,
+    blocksBehind: 0,
+    behindSinceMs: undefined,
+    nowMs: Date.UTC(2026, 0, 2, 3, 4, 21),
+    peersActive: 4,
+    peersKnown: 5,
+    reorgs: 1,
+    stalled: undefined,
+  }
+
+  it("says that it is not behind", () => {
+    assert.strictEqual(
+      followLine(at),
+      "following: block 120 of 120 · not behind · peers 4/5 · 1 reorganisation",
+    )
+  })
+
+  it("says how far behind it is, since when, and why nothing moves", () => {
+    const behind = {
+      ...at,
+      headBlock: 123,
+      blocksBehind: 3,
+      behindSinceMs: Date.UTC(2026, 0, 2, 3, 4, 7),
+      stalled: "no peer is there to follow",
+    }
+    assert.include(followLine(behind), "3 behind since 03:04:07Z (14s)")
+    assert.include(followLine(behind), "waiting: no peer is there to follow")
   })
 })

@@ -216,6 +216,8 @@ describe("peers that dial us", () => {
       const next = yield* dial(port, client([69]))
       const outcome = yield* Effect.timeoutOption(next.closed, Duration.millis(300))
       assert.strictEqual(outcome._tag, "None")
+      const { network } = yield* Stats
+      assert.deepEqual([...network.inboundRefused], [["max_inbound", 1]])
     }).pipe(Effect.provide(listening({ maxInbound: 2 }))),
   )
 
@@ -227,6 +229,8 @@ describe("peers that dial us", () => {
       yield* reputation.failed(Buffer.from(publicKey(key)).toString("hex"), "ban")
       const closed = yield* Effect.flatMap(dial(port, client([69], key)), (one) => one.closed)
       assert.include(closed, { by: "peer", reason: "useless_peer" })
+      const { network } = yield* Stats
+      assert.deepEqual([...network.inboundRefused], [["banned", 1]])
     }).pipe(Effect.provide(listening())),
   )
 
@@ -280,6 +284,8 @@ describe.skipIf(outer === undefined)("connections from one address", () => {
         taken.map((one, index) => one === index < ATTEMPTS.burst),
         taken.map(() => true),
       )
+      const { network } = yield* Stats
+      assert.strictEqual(network.inboundRefused.get("too_often"), 3)
       // Loopback has the nodes of a whole network: no such limit there.
       assert.isTrue(yield* isTaken(host, port))
     }).pipe(Effect.provide(listening({ everywhere: true }))),

@@ -20,6 +20,7 @@ import { Settings } from "../../src/Settings.ts"
 import type { EthRequest } from "../../src/wire/ethMessages.ts"
 import { fakePeer } from "../support/FakePeer.ts"
 import { fakeSession } from "../support/fakeSession.ts"
+import { readHeader } from "../../src/domain/header.ts"
 import { toHex } from "../../src/domain/hex.ts"
 
 const served = generateChain({ blocks: 1_000, shape: "tiny", seed: 21 })
@@ -174,6 +175,27 @@ describe("the keeper of sessions", () => {
       yield* pass(5_000)
       assert.isTrue(pool.serves(session.peerId, "bodies", 100))
       assert.isTrue(pool.serves(session.peerId, "bodies", 0))
+    }),
+  )
+
+  run(
+    "takes the head that somebody else has seen for what the peer serves, be it higher or lower",
+    Effect.gen(function* () {
+      const truth = { bodies: 0, receipts: 0, head: 900 }
+      const { session, asked } = yield* keep(truth, () => ({ from: 0, to: 900 }))
+      const pool = yield* PeerPool
+      const before = asked.length
+      for (const head of [950, 940]) {
+        truth.head = head
+        const bytes = served.headerAt(head)!
+        const seen = { header: readHeader(bytes), bytes, hash: served.hashAt(head)! }
+        pool.sawHead(session.peerId, seen)
+        pool.sawHead("nobody", seen)
+        yield* pass(200)
+        assert.isTrue(pool.serves(session.peerId, "receipts", head))
+        assert.isFalse(pool.serves(session.peerId, "receipts", head + 1))
+      }
+      assert.strictEqual(asked.length, before)
     }),
   )
 

@@ -63,6 +63,51 @@ const failure = (batchId: number, block: number): TimelessEvent => ({
   lacks: false,
 })
 
+describe("work that is taken back", () => {
+  it("begins anew when it is added again: nobody has tried it or lacks it", () => {
+    const run = new Run(BlockRanges.of(1, 3), { open: true })
+    run.join("a")
+    run.send(failure(1, 2), { _tag: "PeerLacks", peerId: "a", blocks: BlockRanges.of(3, 3) })
+    run.send({ _tag: "WorkRemoved", ranges: [[1, 3]] }, { _tag: "WorkAdded", ranges: [[2, 3]] })
+    const again = run.send({ _tag: "BatchEnded", batchId: 1 })
+    assert.deepStrictEqual(assignments(again), ["a 2-3"])
+    assert.strictEqual(run.state.attempted[0].count, 0)
+  })
+
+  it("is nobody's any more: what comes of it is dropped", () => {
+    const run = new Run(BlockRanges.of(1, 2), { open: true })
+    run.join("a")
+    run.send({ _tag: "WorkRemoved", ranges: [[1, 1]] })
+    const [dropped] = run.send({ _tag: "BlockDelivered", batchId: 1, block: 1 })
+    assert.strictEqual(dropped?._tag, "Drop")
+    const [kept] = run.send({ _tag: "BlockDelivered", batchId: 1, block: 2 })
+    assert.strictEqual(kept?._tag, "Accept")
+  })
+
+  it("is over with an open run only after a stop, and then without it", () => {
+    const run = new Run(BlockRanges.of(1, 2), { open: true })
+    run.join("a")
+    run.send({ _tag: "BlockDelivered", batchId: 1, block: 1 }, { _tag: "Stop" })
+    const ended = run.send({ _tag: "WorkRemoved", ranges: [[1, 2]] })
+    assert.deepStrictEqual(
+      ended.map(({ _tag }) => _tag),
+      ["Finished"],
+    )
+  })
+})
+
+describe("a peer that is seen to have blocks", () => {
+  it("is asked for them again, whatever it was said to lack", () => {
+    const run = new Run(BlockRanges.of(1, 2), { open: true })
+    run.send({ _tag: "PeerJoined", peerId: "a", slots: 1, range: { from: 0, to: 0 } })
+    run.send({ _tag: "PeerLacks", peerId: "a", blocks: BlockRanges.of(1, 2) })
+    const wide = run.send({ _tag: "PeerRangeChanged", peerId: "a", range: WIDE })
+    assert.deepStrictEqual(assignments(wide), [])
+    const seen = run.send({ _tag: "PeerHas", peerId: "a", blocks: BlockRanges.of(1, 2) })
+    assert.deepStrictEqual(assignments(seen), ["a 1-2"])
+  })
+})
+
 describe("the scheduler's core, case by case", () => {
   it("fills slots round the peers: everybody's first before anybody's second", () => {
     const run = new Run(BlockRanges.of(0, 999), { open: true })

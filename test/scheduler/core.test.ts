@@ -2,7 +2,7 @@ import { describe, it, assert } from "vitest"
 import { FastCheck as fc } from "effect"
 import type { BlockRanges } from "../../src/domain/blockRanges.ts"
 import { nextWakeMs, ownedBy, type Batch, type SchedulerState } from "../../src/scheduler/model.ts"
-import { scenario, World, type Hooks, type Scenario } from "./world.ts"
+import { scenario, World, type Hooks, type Scenario, type TimelessEvent } from "./world.ts"
 
 const NUM_RUNS = 1_000
 
@@ -36,6 +36,12 @@ const ownBlocks = (state: SchedulerState, batch: Batch | undefined): Array<numbe
   return blocksOf({ blocks: batch }).filter((block) => owned.has(block))
 }
 
+/** The blocks that the event took out of the work. */
+const removedBy = (event: TimelessEvent, before: SchedulerState): Array<number> =>
+  event._tag === "WorkRemoved" && before.phase !== "finished"
+    ? [...event.ranges].flatMap(([from, to]) => blocksOf({ blocks: { from, to } }))
+    : []
+
 const attemptsIn = ({ attempted }: SchedulerState, block: number): number =>
   attempted.filter((set) => set.has(block)).length
 
@@ -56,8 +62,9 @@ describe("the scheduler's core, in any sequence of moves", () => {
   it("S1 each block is in exactly one place, and is completed once", () => {
     always((scenario) => {
       const completed = new Set<number>()
-      const onStep: Hooks["onStep"] = (world, _event, commands) => {
+      const onStep: Hooks["onStep"] = (world, event, commands, before) => {
         const { state } = world
+        for (const block of removedBy(event, before)) completed.delete(block)
         assert.deepStrictEqual(expanded(state.assigned), rising(world.assigned.keys()))
         assert.deepStrictEqual(expanded(state.delivered), rising(world.delivered.keys()))
         assert.deepStrictEqual(expanded(state.done), rising(world.done))
@@ -279,7 +286,8 @@ describe("the scheduler's core, in any sequence of moves", () => {
   it("tells Recovered for what was completed after a requeue, and for nothing else", () => {
     always((scenario) => {
       const requeued = new Set<number>()
-      const onStep: Hooks["onStep"] = (_world, _event, commands) => {
+      const onStep: Hooks["onStep"] = (_world, event, commands, before) => {
+        for (const block of removedBy(event, before)) requeued.delete(block)
         for (const command of commands) if (command._tag === "Requeued") requeued.add(command.block)
         const told = commands.flatMap((it) => (it._tag === "Recovered" ? [it.block] : []))
         const due = commands.flatMap((it) => (it._tag === "Completed" ? [it.block] : []))

@@ -74,7 +74,7 @@ const nth = <Item>(items: Iterable<Item>, n: number): Item | undefined => {
 
 /** The part of a mixed list of kinds that a move belongs to; the weights add up to 100. */
 const KINDS = [
-  ["deliver", 22],
+  ["deliver", 20],
   ["done", 12],
   ["reject", 6],
   ["fail", 20],
@@ -88,6 +88,8 @@ const KINDS = [
   ["tick", 5],
   ["stray", 1],
   ["work", 1],
+  ["unwork", 1],
+  ["has", 1],
   ["stop", 1],
 ] as const
 
@@ -316,6 +318,7 @@ export class World {
       case "rejoin":
       case "leave":
       case "lacks":
+      case "has":
       case "pause":
       case "range":
         return peerId === undefined ? undefined : this.#peerEvent(kind, peerId, a, b)
@@ -325,6 +328,8 @@ export class World {
           : { _tag: "BlockDone", block: 100 + (b % 60) }
       case "work":
         return { _tag: "WorkAdded", ranges: [[95 + (a % 50), 95 + (a % 50) + (b % 9)]] }
+      case "unwork":
+        return { _tag: "WorkRemoved", ranges: [[95 + (a % 50), 95 + (a % 50) + (b % 9)]] }
       case "stop":
         return this.mayStop ? { _tag: "Stop" } : { _tag: "Tick" }
       case "tick":
@@ -336,7 +341,7 @@ export class World {
   }
 
   #peerEvent(
-    kind: "rejoin" | "leave" | "lacks" | "pause" | "range",
+    kind: "rejoin" | "leave" | "lacks" | "has" | "pause" | "range",
     peerId: string,
     a: number,
     b: number,
@@ -359,8 +364,11 @@ export class World {
       const [id, { slots, from, to }] = gone
       return { _tag: "PeerJoined", peerId: id, slots, range: { from, to } }
     }
-    if (peerId === this.honest) return undefined
     const from = 90 + (a % 50)
+    if (kind === "has") {
+      return { _tag: "PeerHas", peerId, blocks: BlockRanges.of(from, from + (b % 9)) }
+    }
+    if (peerId === this.honest) return undefined
     if (kind === "range") {
       return { _tag: "PeerRangeChanged", peerId, range: { from, to: from + (b % 40) } }
     }
@@ -384,6 +392,16 @@ export class World {
           for (let n = from; n <= to; n++) this.peers.get(event.peerId)?.lacks.add(n)
         }
         return
+      case "PeerHas": {
+        const peer = this.peers.get(event.peerId)
+        for (const [from, to] of event.blocks.ranges()) {
+          for (let n = from; n <= to; n++) {
+            peer?.tried.delete(n)
+            peer?.lacks.delete(n)
+          }
+        }
+        return
+      }
       case "PeerPaused": {
         const peer = this.peers.get(event.peerId)
         if (peer === undefined) return
@@ -428,12 +446,27 @@ export class World {
           }
         }
         return
+      case "WorkRemoved":
+        for (const [from, to] of event.ranges) {
+          for (let n = from; n <= to; n++) this.#forget(n)
+        }
+        return
       case "Stop":
         this.stopped = true
         this.draining = true
         return
       case "Tick":
         return
+    }
+  }
+
+  #forget(block: number): void {
+    for (const set of [this.work, this.pending, this.done, this.exhausted]) set.delete(block)
+    for (const map of [this.assigned, this.delivered, this.attempts]) map.delete(block)
+    for (const { owned } of this.batches.values()) owned.delete(block)
+    for (const { tried, lacks } of this.peers.values()) {
+      tried.delete(block)
+      lacks.delete(block)
     }
   }
 

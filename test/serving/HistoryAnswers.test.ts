@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, FastCheck as fc, Fiber, Layer, Option, Runtime, TestClock } from "effect"
 import { Chain } from "../../src/chain/Chain.ts"
 import { answerItems, encodeAnswer, sourceOf } from "../../src/devnet/answers.ts"
+import { Stats } from "../../src/observe/Stats.ts"
 import { type AnswerOptions, HistoryAnswers } from "../../src/serving/HistoryAnswers.ts"
 import {
   HistoryReader,
@@ -25,9 +26,10 @@ const session = (ethVersion: EthVersion = 69): Effect.Effect<Session> =>
 const layerOver = (
   reader: Layer.Layer<HistoryReader>,
   options: Partial<AnswerOptions> = {},
-): Layer.Layer<HistoryAnswers | OurHead> =>
+): Layer.Layer<HistoryAnswers | OurHead | Stats> =>
   HistoryAnswers.layerWith(options).pipe(
     Layer.provide(reader),
+    Layer.provideMerge(Stats.layer),
     Layer.provideMerge(Layer.provide(OurHead.layer, Chain.layer(spec))),
   )
 
@@ -169,6 +171,42 @@ describe("answers to peers", () => {
     }).pipe(Effect.provide(layerOver(whole, { unsentBytes: 1_000 }))),
   )
 
+  it.scoped("come as fast as their bytes may, of one session and of all", () =>
+    Effect.gen(function* () {
+      const sessions = [yield* session(), yield* session()]
+      const size = (yield* ask(yield* session(), bodiesRequest))!.length + 256
+      const done = [0, 0]
+      const asking = (index: 0 | 1) =>
+        Effect.gen(function* () {
+          while (done[index]! < 1_000) {
+            const payload = yield* ask(sessions[index]!, bodiesRequest)
+            assert.lengthOf(itemsIn(payload)!, 1)
+            done[index]! += 1
+          }
+        })
+      yield* Effect.fork(asking(0))
+      for (let second = 0; second < 100; second++) yield* TestClock.adjust("100 millis")
+      // A burst, and then what ten seconds bring.
+      const bytes = done[0]! * size
+      assert.isAtMost(bytes, 10_000 + 10 * 5_000 + 2 * size)
+      assert.isAtLeast(bytes, 10 * 5_000 - size)
+      // Two have more than one, and not twice as much: all have a bound together.
+      const before = done[0]!
+      yield* Effect.fork(asking(1))
+      for (let step = 0; step < 100; step++) yield* TestClock.adjust("100 millis")
+      const both = (done[0]! - before + done[1]!) * size
+      assert.isAtMost(both, 12_000 + 10 * 8_000 + 2 * size)
+      assert.isAtLeast(both, 10 * 8_000 - 2 * size)
+    }).pipe(
+      Effect.provide(
+        layerOver(whole, {
+          sessionCost: { perSecond: 5_000, burst: 10_000 },
+          cost: { perSecond: 8_000, burst: 12_000 },
+        }),
+      ),
+    ),
+  )
+
   it.scoped("wait their turn above the rate, and are empty where that would take too long", () =>
     Effect.gen(function* () {
       const [them, other] = [yield* session(), yield* session()]
@@ -189,6 +227,8 @@ describe("answers to peers", () => {
       yield* TestClock.adjust("500 millis")
       const counts = yield* Fiber.joinAll(asked)
       assert.deepEqual([...counts], [1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0])
+      const { served } = (yield* Stats).network
+      assert.deepEqual(served, { requests: 13, delayed: 2, refused: 5 })
     }).pipe(Effect.provide(layerOver(whole, { rate: { perSecond: 2, burst: 5 } }))),
   )
 })

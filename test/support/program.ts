@@ -28,11 +28,16 @@ const LIMIT_MS = 100_000
 /** Starts the program. */
 export const start = (
   args: ReadonlyArray<string>,
-  options: { readonly cwd?: string; readonly env?: Record<string, string> } = {},
+  options: {
+    readonly cwd?: string
+    readonly env?: Record<string, string>
+    /** Whether its standard input is a pipe; otherwise there is none. */
+    readonly input?: boolean
+  } = {},
 ): Running => {
   if (!existsSync(main)) throw new Error("dist/main.js is missing: run `npm run build` first")
   const child = spawn(process.execPath, [main, ...args], {
-    stdio: ["ignore", "pipe", "pipe", "ipc"],
+    stdio: [options.input === true ? "pipe" : "ignore", "pipe", "pipe", "ipc"],
     cwd: options.cwd,
     // Tests talk to this machine only: nobody is looked for unless a test asks for it.
     env: { ...process.env, ANNALS_NO_DISCOVERY: "true", ...options.env },

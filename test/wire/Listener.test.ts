@@ -140,8 +140,9 @@ describe("over TCP", () => {
 
   it.scopedLive("no more connections than allowed are in a phase of opening", () =>
     Effect.gen(function* () {
+      const turnedAway: Array<string> = []
       const listener = yield* listen(
-        { host, port: 0, maxOpening: 2 },
+        { host, port: 0, maxOpening: 2, onTurnedAway: (_remote, why) => turnedAway.push(why) },
         optionsFor(makeKey().privateKey),
         (session) => session.closed,
       )
@@ -161,14 +162,21 @@ describe("over TCP", () => {
         { concurrency: 3 },
       )
       assert.deepEqual(ended.toSorted(), ["dropped", "kept", "kept"])
+      assert.deepEqual(turnedAway, ["opening_full"])
     }),
   )
 
   it.scopedLive("nor of one address more than it may have, until one of them is through", () =>
     Effect.gen(function* () {
       const key = makeKey()
+      const turnedAway: Array<string> = []
       const listener = yield* listen(
-        { host, port: 0, maxOpeningPerAddress: 1 },
+        {
+          host,
+          port: 0,
+          maxOpeningPerAddress: 1,
+          onTurnedAway: (_remote, why) => turnedAway.push(why),
+        },
         optionsFor(key.privateKey, { deadlines: { handshakeMs: 300 } }),
         (session) => session.closed,
       )
@@ -183,6 +191,7 @@ describe("over TCP", () => {
       })
       const both = yield* Effect.all([connect, connect], { concurrency: 2 })
       assert.deepEqual(both.toSorted(), ["refused", "timed out"])
+      assert.deepEqual(turnedAway, ["opening_of_address"])
       // Sessions that are open count no more.
       const peer = { host, port: listener.port, nodeId: key.nodeId }
       for (let i = 0; i < 3; i++) yield* openSession(peer, optionsFor(makeKey().privateKey))

@@ -39,6 +39,20 @@ describe("snappy", () => {
     )
   })
 
+  it("refuses a size that its bytes cannot hold, and none that they can", () => {
+    // 100,000 bytes in eleven.
+    const overstated = Uint8Array.of(0xa0, 0x8d, 0x06, ...new Uint8Array(8))
+    assert.strictEqual(declaredSize(overstated), 100_000)
+    assert.strictEqual(
+      reasonOf(() => uncompress(overstated, 1_000_000)),
+      "overstated",
+    )
+    for (const length of [0, 1, 60, 64, 1_000, 65_536, 65_537, 1_000_000]) {
+      const zeros = new Uint8Array(length)
+      assert.lengthOf(uncompress(compress(zeros), length), length)
+    }
+  })
+
   it("refuses a size that does not end", () => {
     assert.strictEqual(
       reasonOf(() => declaredSize(Uint8Array.of(0x80))),

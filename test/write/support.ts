@@ -95,10 +95,14 @@ export const query = (
   directory: string,
   statement: string,
   values: ReadonlyArray<unknown> = [],
+  file = DATABASE_FILE,
 ): Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, SqlError> =>
   Effect.scoped(
     Effect.gen(function* () {
-      const sql = yield* SqliteClient.make({ filename: fileIn(directory), disableWAL: true })
+      const sql = yield* SqliteClient.make({
+        filename: path.join(directory, file),
+        disableWAL: true,
+      })
       return yield* sql.unsafe(statement, values).values
     }),
   ).pipe(Effect.provide(Reactivity.layer))

@@ -1,0 +1,210 @@
+/**
+ * The server: JSON-RPC over HTTP and WebSocket on one port, with its status pages.
+ *
+ * In: settings, a store that can be read, and how the sync stands that fills it. Out: the address
+ * that it listens at. It ends with the scope: nothing more is taken, what is under way has
+ * a few seconds to end, and then every connection is closed.
+ *
+ * Invariants: `connections` bounds the sockets, of HTTP and WebSocket together, and one beyond it is
+ * closed at once; headers, requests, answers and pauses have deadlines; a connection has at most
+ * {@link pipelinedAtOnce} requests under way; the store is not closed before the last call has ended.
+ */
+import * as http from "node:http"
+import type { AddressInfo, Socket } from "node:net"
+import type { Duplex } from "node:stream"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
+import { Duration, Effect, Layer, type Scope } from "effect"
+import type { SyncReport } from "../../observe/syncReport.ts"
+import { ChainReader } from "../ChainReader.ts"
+import { ChainWatcher } from "../live/ChainWatcher.ts"
+import { Filters } from "../live/Filters.ts"
+import { Slots } from "../live/Slots.ts"
+import { ByteBudget } from "./byteBudget.ts"
+import { httpApp } from "./HttpApp.ts"
+import { hostAllowed, mayUpgrade } from "./httpRules.ts"
+import { RpcCalls } from "./RpcCalls.ts"
+import { ServeError } from "./ServeError.ts"
+import {
+  type Deadlines,
+  defaultDeadlines,
+  heldBytes,
+  pipelinedAtOnce,
+  type ServeSettings,
+} from "./serveSettings.ts"
+import { StatusPages } from "./StatusPages.ts"
+import { makeWebSockets, type WebSockets } from "./WebSockets.ts"
+
+/** The sync that fills the store, as the server knows it. */
+export interface SyncSource {
+  /** How it stands; undefined when it has not said it lately. */
+  readonly report: () => SyncReport | undefined
+  /** Its metrics as Prometheus' text. */
+  readonly metricsText: Effect.Effect<string>
+}
+
+/** A server that listens. */
+export interface Listening {
+  /** `http://127.0.0.1:8545` */
+  readonly url: string
+  readonly port: number
+}
+
+const MOST_HEADER_BYTES = 16 * 1024
+/** Between two looks at whether the last connection has ended. */
+const ENDING_EVERY_MS = 20
+
+/** Listens and serves until the scope ends; `sync`: who fills the store, where that is known. */
+export const serveRpc = Effect.fn("RpcServer.serve")(function* (
+  settings: ServeSettings,
+  sync?: SyncSource,
+  deadlines: Deadlines = defaultDeadlines,
+): Effect.fn.Return<Listening, ServeError, ChainReader | Scope.Scope> {
+  const { limits, clientVersion } = settings
+  const budget = new ByteBudget(heldBytes(limits))
+  const report = sync?.report ?? (() => undefined)
+  const server = http.createServer({
+    headersTimeout: deadlines.headersMs,
+    requestTimeout: deadlines.requestMs,
+    keepAliveTimeout: deadlines.idleMs,
+    connectionsCheckingInterval: deadlines.checkMs,
+    maxHeaderSize: MOST_HEADER_BYTES,
+  })
+  server.maxConnections = limits.connections
+  let sockets: WebSockets | undefined
+  const opened = new OpenSockets(server)
+  const services = yield* Layer.build(
+    Layer.mergeAll(
+      RpcCalls.layer({ limits, clientVersion, report, budget }),
+      StatusPages.layer({
+        clientVersion,
+        syncs: sync !== undefined,
+        report,
+        syncMetrics: sync?.metricsText ?? Effect.succeed(""),
+        connections: () => opened.count,
+        webSockets: () => sockets?.open() ?? 0,
+        heldBytes: () => heldBytes(limits) - budget.free,
+      }),
+    ).pipe(
+      Layer.provideMerge(Filters.layer(limits)),
+      Layer.provideMerge(Layer.mergeAll(ChainWatcher.layer, Slots.layer(limits.filters))),
+    ),
+  )
+  // Released in turn: first nothing new is taken, then WebSockets are told goodbye.
+  const webSockets = yield* Effect.provide(makeWebSockets(limits, budget, deadlines), services)
+  sockets = webSockets
+  const handler = yield* NodeHttpServer.makeHandler(httpApp(settings, budget, deadlines)).pipe(
+    HttpMiddleware.withTracerDisabledWhenEffect(() => true),
+    Effect.provide(services),
+  )
+  server.on("request", (request, response) => {
+    if (opened.mayAsk(request.socket)) {
+      response.once("close", () => opened.answered(request.socket))
+      handler(request, response)
+    } else request.socket.destroy()
+  })
+  server.on("upgrade", (request, socket, head) => {
+    const refusal = refusalOf(request, settings)
+    if (refusal === undefined) webSockets.upgrade(request, socket, head)
+    else refuseUpgrade(socket, refusal)
+  })
+  yield* listen(server, settings)
+  yield* Effect.addFinalizer(() => endServer(server, opened, deadlines))
+  return listeningAt(server, settings)
+})
+
+/** The sockets of a server, and how many requests each has under way. */
+class OpenSockets {
+  readonly #requests = new Map<Socket, number>()
+
+  constructor(server: http.Server) {
+    server.on("connection", (socket: Socket) => {
+      this.#requests.set(socket, 0)
+      socket.once("close", () => this.#requests.delete(socket))
+    })
+  }
+
+  get count(): number {
+    return this.#requests.size
+  }
+
+  get idle(): boolean {
+    return [...this.#requests.values()].every((requests) => requests === 0)
+  }
+
+  /** Takes a place among the requests of a socket. */
+  mayAsk(socket: Socket): boolean {
+    const requests = this.#requests.get(socket) ?? 0
+    if (requests >= pipelinedAtOnce) return false
+    this.#requests.set(socket, requests + 1)
+    return true
+  }
+
+  answered(socket: Socket): void {
+    const requests = this.#requests.get(socket)
+    if (requests !== undefined) this.#requests.set(socket, requests - 1)
+  }
+}
+
+const listen = (
+  server: http.Server,
+  { host, port }: ServeSettings,
+): Effect.Effect<void, ServeError> =>
+  Effect.async((resume) => {
+    const failed = ({ code = "unknown" }: NodeJS.ErrnoException): void =>
+      resume(Effect.fail(new ServeError({ failure: { kind: "listen", host, port, code } })))
+    server.once("error", failed)
+    server.listen({ host, port }, () => {
+      server.off("error", failed)
+      // What fails later fails a single connection.
+      server.on("error", () => undefined)
+      resume(Effect.void)
+    })
+  })
+
+const listeningAt = (server: http.Server, { host, port }: ServeSettings): Listening => {
+  const address = server.address()
+  const bound = isInternet(address) ? address.port : port
+  return { port: bound, url: `http://${host.includes(":") ? `[${host}]` : host}:${bound}` }
+}
+
+const isInternet = (address: ReturnType<http.Server["address"]>): address is AddressInfo =>
+  typeof address === "object" && address !== null
+
+/** Takes nothing more, waits a little for what is under way, and closes all that is left. */
+const endServer = (
+  server: http.Server,
+  opened: OpenSockets,
+  { graceMs }: Deadlines,
+): Effect.Effect<void> => {
+  const ended = Effect.sync(() => {
+    server.closeIdleConnections()
+    return opened.idle
+  })
+  return Effect.sync(() => void server.close()).pipe(
+    Effect.zipRight(
+      Effect.repeat(Effect.delay(ended, Duration.millis(ENDING_EVERY_MS)), {
+        until: (idle) => idle,
+      }),
+    ),
+    Effect.timeout(Duration.millis(graceMs)),
+    Effect.ignore,
+    Effect.zipRight(Effect.sync(() => server.closeAllConnections())),
+  )
+}
+
+/** Why a connection is not upgraded, as a status line of HTTP; undefined when it is. */
+const refusalOf = (
+  { url = "/", headers }: http.IncomingMessage,
+  settings: ServeSettings,
+): string | undefined => {
+  const path = url.split("?", 1)[0]
+  if (!hostAllowed(headers.host, settings)) return "403 Forbidden"
+  if (path !== "/" && path !== "/ws") return "404 Not Found"
+  return mayUpgrade(headers.origin, settings) ? undefined : "403 Forbidden"
+}
+
+const refuseUpgrade = (socket: Duplex, statusLine: string): void => {
+  socket.on("error", () => undefined)
+  socket.end(`HTTP/1.1 ${statusLine}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+}

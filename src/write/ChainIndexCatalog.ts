@@ -1,0 +1,155 @@
+/**
+ * What the index has: its segments and its runs, in memory, and whether a segment is still of the
+ * stored chain.
+ *
+ * Invariants: segments rise and share no block; a catalog is that of one revision of one file.
+ */
+import { BlockRanges } from "../domain/blockRanges.ts"
+import { equalBytes } from "../domain/hex.ts"
+import { runStates } from "./ChainIndexDatabase.ts"
+import type { PlannedSegment } from "./chainIndexPlan.ts"
+import { hashesDigest } from "./chainIndexSegment.ts"
+import { placeholders, rowsNow } from "./RowsNow.ts"
+import type { StoreDatabase } from "./StoreDatabase.ts"
+import { bytesAt, numberAt } from "./storedValues.ts"
+
+/** A segment of the index. */
+export interface Segment extends PlannedSegment {
+  /** There are 2^bits buckets of postings. */
+  readonly bits: number
+  /** Hashes of the blocks `from` and `to`. */
+  readonly firstHash: Uint8Array
+  readonly lastHash: Uint8Array
+  /** Of the hashes of all blocks: `hashesDigest`. */
+  readonly digest: Uint8Array
+}
+
+/** A run that is looked through. */
+export interface ReadyRun {
+  readonly runId: number
+  /** There are 2^bits buckets of entries. */
+  readonly bits: number
+}
+
+/** See the module. */
+export interface Catalog {
+  readonly fileId: number
+  readonly revision: number
+  readonly segments: ReadonlyArray<Segment>
+  readonly runs: ReadonlyArray<ReadyRun>
+}
+
+/** The segments, rising. Throws what the database fails with. */
+export const readSegments = (index: StoreDatabase): ReadonlyArray<Segment> =>
+  rowsNow(
+    index,
+    `SELECT segment_id, from_block, to_block, closed, bits, first_hash, last_hash, digest
+     FROM segments ORDER BY from_block`,
+  ).map((row) => ({
+    segmentId: numberAt(row, 0),
+    from: numberAt(row, 1),
+    to: numberAt(row, 2),
+    closed: numberAt(row, 3) === 1,
+    bits: numberAt(row, 4),
+    firstHash: bytesAt(row, 5),
+    lastHash: bytesAt(row, 6),
+    digest: bytesAt(row, 7),
+  }))
+
+/** The catalog as it is now, or `known` where that is it. Throws what the database fails with. */
+export const readCatalog = (index: StoreDatabase, known: Catalog | undefined): Catalog => {
+  const [state] = rowsNow(index, "SELECT file_id, revision FROM state")
+  const [fileId, revision] = [numberAt(state, 0), numberAt(state, 1)]
+  if (known?.fileId === fileId && known.revision === revision) return known
+  const runs = rowsNow(index, "SELECT run_id, bits FROM runs WHERE state = ?", [runStates.ready])
+  return {
+    fileId,
+    revision,
+    segments: readSegments(index),
+    runs: runs.map((row) => ({ runId: numberAt(row, 0), bits: numberAt(row, 1) })),
+  }
+}
+
+/** The segments that share a block with `from` to `to`. */
+export const segmentsWithin = (
+  { segments }: Catalog,
+  from: number,
+  to: number,
+): ReadonlyArray<Segment> => {
+  let low = 0
+  let high = segments.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (segments[middle]!.to < from) low = middle + 1
+    else high = middle
+  }
+  let end = low
+  while (end < segments.length && segments[end]!.from <= to) end += 1
+  return segments.slice(low, end)
+}
+
+/** Segments that are held against the store with one statement. */
+const AT_ONCE = 128
+
+/**
+ * The segments that are not of the stored chain. Blocks that link to each other are the same from the
+ * last one down, so that two hashes tell; where links were not checked all hashes are read. Throws
+ * what the store fails with.
+ */
+export const strangersAmong = <S extends Segment>(
+  store: StoreDatabase,
+  segments: ReadonlyArray<S>,
+): ReadonlyArray<S> => {
+  const strangers: Array<S> = []
+  const unlinked = unlinkedBlocks(store)
+  for (let at = 0; at < segments.length; at += AT_ONCE) {
+    const some = segments.slice(at, at + AT_ONCE)
+    const is = endsOf(store, some)
+    for (const segment of some) {
+      const { from, to, firstHash, lastHash } = segment
+      const same =
+        is(from, firstHash) &&
+        is(to, lastHash) &&
+        ((unlinked.next(from) ?? Infinity) > to || isWhole(store, segment))
+      if (!same) strangers.push(segment)
+    }
+  }
+  return strangers
+}
+
+/** Blocks that were never compared with their neighbours. */
+const unlinkedBlocks = (store: StoreDatabase): BlockRanges =>
+  BlockRanges.fromRanges(
+    rowsNow(
+      store,
+      `SELECT from_block, to_block FROM coverage
+       WHERE dataset = 'payloads' AND instr(',' || checks || ',', ',links,') = 0`,
+    ).map((row) => [numberAt(row, 0), numberAt(row, 1)] as const),
+  )
+
+/** Tells of the first and the last blocks of segments whether they have a hash. */
+const endsOf = (
+  store: StoreDatabase,
+  segments: ReadonlyArray<Segment>,
+): ((blockNumber: number, hash: Uint8Array) => boolean) => {
+  const wanted = segments.flatMap(({ from, to }) => [from, to])
+  const rows = rowsNow(
+    store,
+    `SELECT block_number, block_hash FROM blocks WHERE block_number IN ${placeholders(wanted.length)}`,
+    wanted,
+  )
+  const hashes = new Map(rows.map((row) => [numberAt(row, 0), bytesAt(row, 1)]))
+  return (blockNumber, hash) => {
+    const stored = hashes.get(blockNumber)
+    return stored !== undefined && equalBytes(stored, hash)
+  }
+}
+
+const isWhole = (store: StoreDatabase, { from, to, digest }: Segment): boolean => {
+  const rows = rowsNow(
+    store,
+    "SELECT block_hash FROM blocks WHERE block_number BETWEEN ? AND ? ORDER BY block_number",
+    [from, to],
+  )
+  return equalBytes(hashesDigest(rows.map((row) => bytesAt(row, 0))), digest)
+}

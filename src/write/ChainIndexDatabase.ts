@@ -1,0 +1,260 @@
+/**
+ * The file of the index, `annals-index.db` beside the store: opened, locked, and found to be of this
+ * chain and of this program's version.
+ *
+ * In: the store's directory and whose chain it is. Out: an {@link IndexDatabase}, closed when its
+ * scope ends.
+ *
+ * All that is in it is derived from the store. So a file that is damaged, another chain's or another
+ * version's is thrown away by whoever builds, and is none for who reads.
+ *
+ * Invariants: who builds holds a lock on `annals-index.lock` for as long as the file is open; two
+ * never build. Rows of bytes carry a checksum that depends on their place ({@link sealed}), so that
+ * what was damaged is noticed and never taken for "no match".
+ */
+import { rmSync, statSync } from "node:fs"
+import path from "node:path"
+import { crc32 } from "node:zlib"
+import type { SqliteClient } from "@effect/sql-sqlite-node"
+import { Data, Effect, ExecutionStrategy, Exit, Scope } from "effect"
+import { connect, lock, makeDatabase, storeErrors, type StoreDatabase } from "./StoreDatabase.ts"
+import type { StoreError } from "./StoreError.ts"
+import { numberAt, textAt } from "./storedValues.ts"
+
+/** The name of the file in the store's directory. */
+export const INDEX_FILE = "annals-index.db"
+const LOCK_FILE = "annals-index.lock"
+/** Marks a file as ours: "anni" in SQLite's `application_id`. */
+const APPLICATION_ID = 0x616e6e69
+/** Rises with whatever changes of the tables below or of the bytes in them. */
+const VERSION = 1
+/** Bytes: several buckets a page. */
+const PAGE_BYTES = 16_384
+
+/** Whose chain a store holds, as its `meta` has it. */
+export interface ChainIdentity {
+  readonly chainId: string
+  readonly genesisHash: string
+}
+
+/** An index that is open. */
+export interface IndexDatabase {
+  readonly database: StoreDatabase
+  /** While it is open, no file that is made in its place has this one. */
+  readonly inode: number
+}
+
+/** What the index holds cannot be what was written into it. */
+export class IndexDamaged extends Data.TaggedError("IndexDamaged")<{
+  /** One line. */
+  readonly reason: string
+}> {}
+
+/**
+ * - `state`: one row; `file_id` is another one whenever the file is made anew, `revision` rises with
+ *   every commit, `next_id` was never used.
+ * - `segments`: `closed`: never made again with more blocks. Its logs are in 2^bits postings.
+ * - `segment_logs`: how many logs each block of a segment has (`chainIndexSegment.ts`).
+ * - `postings`: `place` is {@link postingsPlace} (`chainIndexPostings.ts`).
+ * - `runs`: sorted transactions (`chainIndexRuns.ts`), in 2^bits entries. Of level 0: those of the
+ *   segment of the same id. `state`: see {@link runStates}.
+ * - `entries`: `place` is {@link entriesPlace}.
+ */
+const SCHEMA = [
+  "CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
+  `CREATE TABLE state (
+  only INTEGER PRIMARY KEY,
+  file_id INTEGER NOT NULL,
+  revision INTEGER NOT NULL,
+  next_id INTEGER NOT NULL
+) STRICT`,
+  `CREATE TABLE segments (
+  segment_id INTEGER PRIMARY KEY,
+  from_block INTEGER NOT NULL,
+  to_block INTEGER NOT NULL,
+  first_hash BLOB NOT NULL,
+  last_hash BLOB NOT NULL,
+  digest BLOB NOT NULL,
+  bits INTEGER NOT NULL,
+  closed INTEGER NOT NULL
+) STRICT`,
+  "CREATE TABLE segment_logs (segment_id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT",
+  "CREATE TABLE postings (place INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT",
+  `CREATE TABLE runs (
+  run_id INTEGER PRIMARY KEY,
+  level INTEGER NOT NULL,
+  state INTEGER NOT NULL,
+  entries INTEGER NOT NULL,
+  bits INTEGER NOT NULL
+) STRICT`,
+  "CREATE TABLE entries (place INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT",
+  "INSERT INTO state (only, file_id, revision, next_id) VALUES (1, random() >> 12, 1, 1)",
+]
+
+/** Of a run: still being written; to be looked through; merged into another one, and to go. */
+export const runStates = { unfinished: 0, ready: 1, merged: 2 } as const
+
+/** Where a bucket of a segment's postings is; its last place is that behind all buckets. */
+export const postingsPlace = (segmentId: number, bucket: number): number =>
+  segmentId * 2 ** 16 + bucket
+
+/** Where a bucket of a run is. */
+export const entriesPlace = (runId: number, bucket: number): number => runId * 2 ** 25 + bucket
+
+const CHECKSUM_BYTES = 4
+
+/** Bytes for the row at `place`: with a checksum behind them. */
+export const sealed = (bytes: Uint8Array, place: number): Uint8Array => {
+  const row = new Uint8Array(bytes.length + CHECKSUM_BYTES)
+  row.set(bytes)
+  new DataView(row.buffer).setUint32(bytes.length, crc32(bytes, place % 2 ** 32), true)
+  return row
+}
+
+/** The bytes of a row that {@link sealed} made. Throws {@link IndexDamaged} for any other. */
+export const unsealed = (row: Uint8Array, place: number): Uint8Array => {
+  const length = row.length - CHECKSUM_BYTES
+  if (length >= 0) {
+    const bytes = row.subarray(0, length)
+    const sum = new DataView(row.buffer, row.byteOffset, row.length).getUint32(length, true)
+    if (crc32(bytes, place % 2 ** 32) === sum) return bytes
+  }
+  throw new IndexDamaged({ reason: `the index row at ${place} is damaged` })
+}
+
+const fileIn = (directory: string): string => path.join(directory, INDEX_FILE)
+
+/** Whether an error is about the index, not about the store. */
+export const isOfIndex = ({ path: file }: StoreError): boolean => path.basename(file) === INDEX_FILE
+
+/** Whether an error says that the index holds something else than was written. */
+export const isDamageOfIndex = (error: StoreError): boolean =>
+  isOfIndex(error) && (error.failure.kind === "damaged" || error.failure.kind === "foreign_file")
+
+/** The file's inode; undefined where there is none. */
+export const indexInode = (directory: string): number | undefined =>
+  statSync(fileIn(directory), { throwIfNoEntry: false })?.ino
+
+/** Removes the index. Only for who holds its lock, or knows that nobody does. */
+export const throwIndexAway = (directory: string): void => {
+  for (const end of ["", "-wal", "-shm", "-journal"]) {
+    rmSync(`${fileIn(directory)}${end}`, { force: true, recursive: true })
+  }
+}
+
+/** Takes the lock of who builds until the scope ends; fails with `locked` where another one has it. */
+export const lockIndex = (directory: string): Effect.Effect<void, StoreError, Scope.Scope> => {
+  const file = path.join(directory, LOCK_FILE)
+  return storeErrors(file, lock(file))
+}
+
+/** Opens the index to build it; makes it where there is none that fits. */
+export const openIndexToBuild = Effect.fnUntraced(function* (
+  directory: string,
+  chain: ChainIdentity,
+): Effect.fn.Return<IndexDatabase, StoreError, Scope.Scope> {
+  const found = yield* openIfFit(directory, chain, false)
+  if (found !== undefined) return found
+  throwIndexAway(directory)
+  const file = fileIn(directory)
+  const database = yield* storeErrors(
+    file,
+    Effect.gen(function* () {
+      const sql = yield* connect(file, false)
+      yield* sql.unsafe(`PRAGMA page_size = ${PAGE_BYTES}`)
+      yield* sql.unsafe("PRAGMA journal_mode = WAL")
+      yield* sql.unsafe("PRAGMA synchronous = NORMAL")
+      return makeDatabase(file, yield* sql.reserve)
+    }),
+  )
+  yield* inTransaction(
+    database,
+    Effect.gen(function* () {
+      for (const statement of SCHEMA) yield* database.run(statement)
+      const values = ["chain_id", chain.chainId, "genesis_hash", chain.genesisHash]
+      yield* database.run("INSERT INTO meta (key, value) VALUES (?, ?), (?, ?)", values)
+      yield* database.run(`PRAGMA application_id = ${APPLICATION_ID}`)
+      yield* database.run(`PRAGMA user_version = ${VERSION}`)
+    }),
+  )
+  return { database, inode: indexInode(directory) ?? 0 }
+})
+
+/** Opens the index to read it; undefined where there is none that fits. */
+export const openIndexToRead = (
+  directory: string,
+  chain: ChainIdentity,
+): Effect.Effect<IndexDatabase | undefined, never, Scope.Scope> => openIfFit(directory, chain, true)
+
+/** Whatever is wrong with the file, it is none: what is in it can be made again. */
+const openIfFit = Effect.fnUntraced(function* (
+  directory: string,
+  chain: ChainIdentity,
+  readonly: boolean,
+) {
+  const inode = indexInode(directory)
+  if (inode === undefined) return undefined
+  const file = fileIn(directory)
+  const outer = yield* Effect.scope
+  const scope = yield* Scope.fork(outer, ExecutionStrategy.sequential)
+  const opened = yield* storeErrors(
+    file,
+    Effect.gen(function* () {
+      const sql = yield* connect(file, readonly)
+      if (!(yield* fits(sql, chain))) return undefined
+      if (!readonly) yield* sql.unsafe("PRAGMA synchronous = NORMAL")
+      return makeDatabase(file, yield* sql.reserve)
+    }),
+  ).pipe(
+    Effect.catchTag("StoreError", () => Effect.succeed(undefined)),
+    Scope.extend(scope),
+  )
+  if (opened !== undefined) return { database: opened, inode }
+  yield* Scope.close(scope, Exit.void)
+  return undefined
+})
+
+const fits = Effect.fnUntraced(function* (sql: SqliteClient.SqliteClient, chain: ChainIdentity) {
+  const [kind] = yield* sql.unsafe(
+    "SELECT application_id, (SELECT user_version FROM pragma_user_version) FROM pragma_application_id",
+  ).values
+  if (numberAt(kind, 0) !== APPLICATION_ID || numberAt(kind, 1) !== VERSION) return false
+  const rows = yield* sql.unsafe("SELECT key, value FROM meta").values
+  const meta = new Map(rows.map((row) => [textAt(row, 0), textAt(row, 1)]))
+  return meta.get("chain_id") === chain.chainId && meta.get("genesis_hash") === chain.genesisHash
+})
+
+/** Runs `body` in a transaction, which is undone where it fails. */
+export const inTransaction = <A, E>(
+  database: StoreDatabase,
+  body: Effect.Effect<A, E>,
+): Effect.Effect<A, E | StoreError> =>
+  Effect.uninterruptible(
+    database.run("BEGIN IMMEDIATE").pipe(
+      Effect.zipRight(body),
+      Effect.zipLeft(database.run("COMMIT")),
+      // SQLite may have rolled back by itself, or never begun.
+      Effect.tapErrorCause(() => Effect.ignore(database.run("ROLLBACK"))),
+    ),
+  )
+
+/** Rows that are inserted with one statement. */
+const ROWS_AT_ONCE = 32
+
+/** Inserts rows of bytes with their checksums. */
+export const insertBytes = Effect.fnUntraced(function* (
+  index: StoreDatabase,
+  table: "postings" | "entries",
+  buckets: ReadonlyArray<Uint8Array>,
+  placeOf: (bucket: number) => number,
+) {
+  for (let at = 0; at < buckets.length; at += ROWS_AT_ONCE) {
+    const some = buckets.slice(at, at + ROWS_AT_ONCE)
+    const values = some.flatMap((bytes, i) => {
+      const place = placeOf(at + i)
+      return [place, sealed(bytes, place)]
+    })
+    const rows = some.map(() => "(?, ?)").join(", ")
+    yield* index.run(`INSERT INTO ${table} (place, bytes) VALUES ${rows}`, values)
+  }
+})

@@ -1,0 +1,272 @@
+/**
+ * The runs of transactions in the index: kept few by merging.
+ *
+ * A closed segment's run is of level 0. Where {@link FAN_IN} runs of a level are ready they become
+ * one of the next level. So a lookup meets at most FAN_IN − 1 runs of each level, of which there are
+ * log16 of the number of segments, beside those of segments that are not closed; and an entry is
+ * written once a level.
+ *
+ * Invariants: a run is written in many transactions, and no reader looks into it before the last one,
+ * which also takes its runs out; what is unfinished when the index is opened goes. A lookup sees
+ * every entry that was ever committed, of segments that are gone too: what it finds is a candidate.
+ */
+import { Effect } from "effect"
+import {
+  entriesPlace,
+  IndexDamaged,
+  insertBytes,
+  inTransaction,
+  runStates,
+  unsealed,
+} from "./ChainIndexDatabase.ts"
+import { mergeRuns, runBits, type RunSource } from "./chainIndexRuns.ts"
+import type { SegmentContent } from "./chainIndexSegment.ts"
+import { rowsNow } from "./RowsNow.ts"
+import type { StoreDatabase } from "./StoreDatabase.ts"
+import { StoreError } from "./StoreError.ts"
+import { bytesAt, numberAt } from "./storedValues.ts"
+
+/** Runs that become one. */
+export const FAN_IN = 16
+
+interface Run {
+  readonly runId: number
+  readonly level: number
+  readonly entries: number
+  readonly bits: number
+  /** Whether it may be merged: not that of a segment that will be made again. */
+  readonly final: boolean
+}
+
+interface Merge {
+  readonly from: ReadonlyArray<Run>
+  readonly into: Run
+  readonly buckets: Generator<Uint8Array, void>
+  written: number
+}
+
+/** The account of the runs. */
+export interface RunKeeper {
+  /** Merges a little, or clears a little away; whether there was something to do. */
+  readonly step: (newId: () => number) => Effect.Effect<boolean, StoreError | IndexDamaged>
+  /** Those that are ready. */
+  readonly ready: Map<number, Run>
+  /** Ids of runs whose entries are to go. */
+  readonly refuse: Map<number, Run>
+  merge: Merge | undefined
+}
+
+/** Reads which runs there are. */
+export const makeRunKeeper = Effect.fnUntraced(function* (index: StoreDatabase) {
+  const rows = yield* index.rows(
+    `SELECT run_id, level, state, entries, runs.bits, coalesce(closed, 1)
+     FROM runs LEFT JOIN segments ON segment_id = run_id AND level = 0`,
+  )
+  const ready = new Map<number, Run>()
+  const refuse = new Map<number, Run>()
+  for (const row of rows) {
+    const runId = numberAt(row, 0)
+    const run = {
+      runId,
+      level: numberAt(row, 1),
+      entries: numberAt(row, 3),
+      bits: numberAt(row, 4),
+      final: numberAt(row, 5) === 1,
+    }
+    ;(numberAt(row, 2) === runStates.ready ? ready : refuse).set(runId, run)
+  }
+  const keeper: RunKeeper = {
+    ready,
+    refuse,
+    merge: undefined,
+    step: (newId) => step(index, keeper, newId),
+  }
+  return keeper
+})
+
+/** Inserts the run of a segment; part of the transaction that inserts the segment. */
+export const insertRun = Effect.fnUntraced(function* (
+  index: StoreDatabase,
+  keeper: RunKeeper,
+  segmentId: number,
+  { run: buckets, transactions }: Pick<SegmentContent, "run" | "transactions">,
+  closed: boolean,
+) {
+  if (transactions === 0) return
+  const run = {
+    runId: segmentId,
+    level: 0,
+    entries: transactions,
+    bits: runBits(transactions),
+    final: closed,
+  }
+  yield* insertRunRow(index, run, runStates.ready)
+  yield* insertBytes(index, "entries", buckets, (bucket) => entriesPlace(segmentId, bucket))
+  keeper.ready.set(segmentId, run)
+})
+
+/** Deletes the run of a segment, unless it was merged; part of the transaction that does the rest. */
+export const dropRunOf = Effect.fnUntraced(function* (
+  index: StoreDatabase,
+  keeper: RunKeeper,
+  segmentId: number,
+) {
+  // One that is being merged goes when that is done.
+  if (!keeper.ready.has(segmentId) || isMerging(keeper, segmentId)) return
+  yield* deleteRun(index, segmentId)
+  keeper.ready.delete(segmentId)
+})
+
+const isMerging = ({ merge }: RunKeeper, runId: number): boolean =>
+  merge?.from.some((run) => run.runId === runId) ?? false
+
+const insertRunRow = (index: StoreDatabase, run: Run, state: number) =>
+  index.run("INSERT INTO runs (run_id, level, state, entries, bits) VALUES (?, ?, ?, ?, ?)", [
+    run.runId,
+    run.level,
+    state,
+    run.entries,
+    run.bits,
+  ])
+
+const deleteRun = Effect.fnUntraced(function* (index: StoreDatabase, runId: number) {
+  yield* index.run("DELETE FROM runs WHERE run_id = ?", [runId])
+  yield* index.run("DELETE FROM entries WHERE place >= ? AND place < ?", [
+    entriesPlace(runId, 0),
+    entriesPlace(runId + 1, 0),
+  ])
+})
+
+/** Buckets, of some 2 KiB, that one step writes or clears away. */
+const STEP_BUCKETS = 1_024
+
+const step = (
+  index: StoreDatabase,
+  keeper: RunKeeper,
+  newId: () => number,
+): Effect.Effect<boolean, StoreError | IndexDamaged> =>
+  Effect.suspend(() => {
+    keeper.merge ??= nextMerge(index, keeper, newId)
+    if (keeper.merge !== undefined) return Effect.as(goOn(index, keeper, keeper.merge), true)
+    const [run] = keeper.refuse.values()
+    return run === undefined ? Effect.succeed(false) : Effect.as(clear(index, keeper, run), true)
+  })
+
+const nextMerge = (
+  index: StoreDatabase,
+  { ready }: RunKeeper,
+  newId: () => number,
+): Merge | undefined => {
+  const levels = new Map<number, Array<Run>>()
+  for (const run of ready.values()) {
+    if (run.final) levels.set(run.level, [...(levels.get(run.level) ?? []), run])
+  }
+  for (const [level, runs] of levels) {
+    if (runs.length < FAN_IN) continue
+    const from = runs.slice(0, FAN_IN)
+    const entries = from.reduce((sum, run) => sum + run.entries, 0)
+    const into = { runId: newId(), level: level + 1, entries, bits: runBits(entries), final: true }
+    const sources = from.map((run) => sourceOf(index, run))
+    return { from, into, buckets: mergeRuns(sources), written: 0 }
+  }
+  return undefined
+}
+
+/** Buckets that are read at a time. */
+const READ_BUCKETS = 16
+
+const sourceOf = (index: StoreDatabase, run: Run): RunSource => ({
+  entries: run.entries,
+  buckets: bucketsOf(index, run),
+})
+
+function* bucketsOf(index: StoreDatabase, { runId, bits }: Run): Generator<Uint8Array, void> {
+  for (let bucket = 0; bucket < 2 ** bits; bucket += READ_BUCKETS) {
+    const end = Math.min(bucket + READ_BUCKETS, 2 ** bits)
+    const rows = rowsNow(
+      index,
+      "SELECT place, bytes FROM entries WHERE place >= ? AND place < ? ORDER BY place",
+      [entriesPlace(runId, bucket), entriesPlace(runId, end)],
+    )
+    if (rows.length !== end - bucket) {
+      throw new IndexDamaged({ reason: `the index run ${runId} is not whole` })
+    }
+    for (const row of rows) yield unsealed(bytesAt(row, 1), numberAt(row, 0))
+  }
+}
+
+/** Writes the next buckets of a merged run; with the last ones it takes the place of its runs. */
+const goOn = Effect.fnUntraced(function* (index: StoreDatabase, keeper: RunKeeper, merge: Merge) {
+  const { into, from } = merge
+  const { buckets, done } = yield* take(merge.buckets, STEP_BUCKETS)
+  yield* inTransaction(
+    index,
+    Effect.gen(function* () {
+      if (merge.written === 0) yield* insertRunRow(index, into, runStates.unfinished)
+      yield* insertBytes(index, "entries", buckets, (bucket) =>
+        entriesPlace(into.runId, merge.written + bucket),
+      )
+      if (!done) return yield* bump(index, into.runId)
+      yield* setState(index, into.runId, runStates.ready)
+      for (const { runId } of from) yield* setState(index, runId, runStates.merged)
+      yield* bump(index, into.runId)
+    }),
+  )
+  merge.written += buckets.length
+  if (!done) return
+  keeper.merge = undefined
+  keeper.ready.set(into.runId, into)
+  for (const run of from) {
+    keeper.ready.delete(run.runId)
+    keeper.refuse.set(run.runId, run)
+  }
+})
+
+/** The next of a merge's buckets, and whether they are the last. */
+const take = (buckets: Generator<Uint8Array, void>, most: number) =>
+  Effect.try({
+    try: () => {
+      const taken: Array<Uint8Array> = []
+      while (taken.length < most) {
+        const { done, value } = buckets.next()
+        if (done === true) return { buckets: taken, done: true }
+        taken.push(value)
+      }
+      return { buckets: taken, done: false }
+    },
+    catch: (error) => error,
+  }).pipe(
+    Effect.catchAll((error) =>
+      error instanceof IndexDamaged || error instanceof StoreError
+        ? Effect.fail(error)
+        : Effect.die(error),
+    ),
+  )
+
+const setState = (index: StoreDatabase, runId: number, state: number) =>
+  index.run("UPDATE runs SET state = ? WHERE run_id = ?", [state, runId])
+
+const bump = (index: StoreDatabase, usedId: number) =>
+  index.run("UPDATE state SET revision = revision + 1, next_id = max(next_id, ?)", [usedId + 1])
+
+/** Clears away a part of a run that nobody looks into any more. */
+const clear = Effect.fnUntraced(function* (index: StoreDatabase, keeper: RunKeeper, run: Run) {
+  const [start, end] = [entriesPlace(run.runId, 0), entriesPlace(run.runId + 1, 0)]
+  yield* inTransaction(
+    index,
+    Effect.gen(function* () {
+      yield* index.run(
+        `DELETE FROM entries WHERE place IN
+           (SELECT place FROM entries WHERE place >= ? AND place < ? LIMIT ${STEP_BUCKETS})`,
+        [start, end],
+      )
+      const [left] = yield* index.rows(
+        "SELECT EXISTS (SELECT 1 FROM entries WHERE place >= ? AND place < ?)",
+        [start, end],
+      )
+      if (numberAt(left, 0) === 1) return
+      yield* index.run("DELETE FROM runs WHERE run_id = ?", [run.runId])
+      keeper.refuse.delete(run.runId)
+    }),
+  )
+})

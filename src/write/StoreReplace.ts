@@ -1,0 +1,187 @@
+/**
+ * Replaces the top of the stored chain: blocks of the chain that won take the place of all that is
+ * stored above their ancestor.
+ *
+ * In: a {@link Replacement}, in a transaction that the caller opened and commits. Out: what became of
+ * it. Everything that can be wrong with it is found before the first row goes, so that a refusal
+ * leaves the store as it was; a kill leaves the one branch or the other.
+ */
+import { Effect } from "effect"
+import { equalBytes } from "../domain/hex.ts"
+import type { Coverage } from "./coverage.ts"
+import { checksText, type DecodedBlock, decodeBlock } from "./decodedBlock.ts"
+import { DEFAULT_COMPRESSION_LEVEL } from "./payloadCodec.ts"
+import type { BlockPayload } from "./rows.ts"
+import type { StoreDatabase } from "./StoreDatabase.ts"
+import { StoreError } from "./StoreError.ts"
+import type { Replacement, ReplaceResult, SyncPurpose, TrustedMarks } from "./storeProtocol.ts"
+import {
+  checksLinks,
+  type Counts,
+  dropMarksAbove,
+  insertRows,
+  writeMark,
+  writeReorg,
+} from "./StoreRows.ts"
+import { payloadBytes, payloadRows } from "./tableRows.ts"
+
+/** The open transaction: what counts rows that come and takes blocks out. */
+export interface RowsInHand {
+  readonly added: (blockBytes: number, counts: Counts) => void
+  readonly remove: (from: number, to: number) => Effect.Effect<void, StoreError>
+}
+
+/** A block and what was read of it. */
+interface Ready {
+  readonly block: BlockPayload
+  readonly decoded: DecodedBlock
+}
+
+type Refused = Extract<ReplaceResult, { readonly outcome: "refused" }>
+
+/** See the module; to be run in a transaction of its own. */
+export const replaceBlocks = Effect.fnUntraced(function* (
+  database: StoreDatabase,
+  coverage: Coverage,
+  commits: RowsInHand,
+  sync: SyncPurpose,
+  replacement: Replacement,
+): Effect.fn.Return<ReplaceResult, StoreError> {
+  const { ancestor, blocks, noticedAtMs } = replacement
+  const { segments } = coverage
+  const first = ancestor + 1
+  const ready = decodeAll(replacement, sync)
+  if ("outcome" in ready) return ready
+  const last = topToReplace(coverage, replacement)
+  const refusal = refusalOf(coverage, replacement, last)
+  if (refusal !== undefined) return refusal
+
+  const storedTo = segments.runEnd(first)
+  const oldHash = blocks.length > 0 ? segments.hashAt(storedTo)?.slice() : undefined
+  let transactions = 0
+  let logs = 0
+  if (blocks.length > 0) {
+    // The segments ask for the hashes where they are cut: before the rows go.
+    for (const { from, to } of segments.removeRange(first, last)) yield* commits.remove(from, to)
+    for (const { block, decoded } of ready) {
+      yield* insertBlock(database, coverage, commits, sync, block, decoded)
+      transactions += decoded.counts.transactions
+      logs += decoded.counts.logs
+    }
+  }
+  const removed = storedTo >= first && blocks.length > 0 ? ([first, storedTo] as const) : undefined
+  if (removed !== undefined) yield* dropMarksAbove(database, ancestor)
+  if (noticedAtMs !== undefined && removed !== undefined && oldHash !== undefined) {
+    const newHash = blocks[0]!.hash
+    yield* writeReorg(database, { noticedAtMs, from: first, to: storedTo, oldHash, newHash })
+  }
+  yield* noteMarks(database, coverage, replacement.marks)
+  return {
+    outcome: "done",
+    removed,
+    transactions,
+    logs,
+    databaseBytes: yield* database.sizeBytes,
+  }
+})
+
+/** Reads every block and holds each against the one before. */
+const decodeAll = (
+  { ancestor, ancestorHash, blocks }: Replacement,
+  sync: SyncPurpose,
+): ReadonlyArray<Ready> | Refused => {
+  const ready: Array<Ready> = []
+  let parent = ancestorHash
+  for (const [index, block] of blocks.entries()) {
+    const { blockNumber } = block
+    const decoded = decodeBlock(block, sync)
+    if (decoded === undefined) return { outcome: "refused", reason: "unreadable", blockNumber }
+    const linked = parent === undefined || equalBytes(decoded.parentHash, parent)
+    if (blockNumber !== ancestor + 1 + index || !linked) {
+      return { outcome: "refused", reason: "links", blockNumber }
+    }
+    parent = block.hash
+    ready.push({ block, decoded })
+  }
+  return ready
+}
+
+/**
+ * The highest block that makes way: all of the run above the ancestor, what lies where the new
+ * blocks go, and a piece right above that is not their child.
+ */
+const topToReplace = ({ segments }: Coverage, { ancestor, blocks }: Replacement): number => {
+  const newTop = ancestor + blocks.length
+  const oldTop = segments.runEnd(ancestor + 1)
+  const above = segments.list().find(({ from }) => from === newTop + 1)
+  const head = blocks.at(-1)
+  const stray =
+    above !== undefined && head !== undefined && !equalBytes(above.firstParentHash, head.hash)
+  return Math.max(newTop, oldTop, stray ? above.to : newTop)
+}
+
+const refusalOf = (
+  { segments }: Coverage,
+  { ancestor, ancestorHash, blocks }: Replacement,
+  last: number,
+): Refused | undefined => {
+  const stored = segments.hashAt(ancestor)
+  const fits =
+    ancestorHash === undefined
+      ? stored === undefined
+      : stored !== undefined && equalBytes(stored, ancestorHash)
+  if (!fits) return { outcome: "refused", reason: "ancestor", blockNumber: ancestor }
+  if (blocks.length === 0) return undefined
+  const anchored = segments.anchoredWithin(ancestor + 1, last)
+  if (anchored !== undefined) {
+    return { outcome: "refused", reason: "anchored", blockNumber: anchored }
+  }
+  for (const { blockNumber, hash } of blocks) {
+    const trusted = segments.trustedAt(blockNumber)
+    if (trusted !== undefined && !equalBytes(trusted, hash)) {
+      return { outcome: "refused", reason: "trusted_hash", blockNumber }
+    }
+  }
+  return undefined
+}
+
+const insertBlock = Effect.fnUntraced(function* (
+  database: StoreDatabase,
+  coverage: Coverage,
+  commits: RowsInHand,
+  sync: SyncPurpose,
+  block: BlockPayload,
+  { parentHash, rows, counts }: DecodedBlock,
+) {
+  const { blockNumber, hash } = block
+  const checks = checksText(sync.checks)
+  const how = { checks, linked: checksLinks(checks) }
+  const insertion = coverage.segments.insert({ blockNumber, hash, parentHash }, how)
+  // All that could stand in its way was looked at, or has gone.
+  if (insertion.outcome !== "accepted") {
+    return yield* Effect.dieMessage(`block ${blockNumber} of a replacement was not taken in`)
+  }
+  for (const { from, to } of insertion.removed) yield* commits.remove(from, to)
+  yield* insertRows(
+    database,
+    payloadRows(block, sync.compressionLevel ?? DEFAULT_COMPRESSION_LEVEL),
+  )
+  for (const table of rows) yield* insertRows(database, table)
+  for (const table of sync.tables) coverage.add(table, blockNumber)
+  commits.added(payloadBytes(block), counts)
+})
+
+/** Notes what a trusted head says of blocks that are stored as it knows them. */
+const noteMarks = Effect.fnUntraced(function* (
+  database: StoreDatabase,
+  { segments }: Coverage,
+  marks: TrustedMarks,
+) {
+  for (const name of ["safe", "finalized"] as const) {
+    const mark = marks[name]
+    if (mark === undefined) continue
+    const stored = segments.hashAt(mark.blockNumber)
+    if (stored === undefined || !equalBytes(stored, mark.hash)) continue
+    yield* writeMark(database, name, mark.blockNumber)
+  }
+})
