@@ -47,7 +47,7 @@ const measure = async (peers, flags) => {
       batch_p50_ms: of((run) => run.latency.batch_ms.p50),
     }
   } finally {
-    await stop()
+    stop()
   }
 }
 
