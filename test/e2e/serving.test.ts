@@ -91,10 +91,12 @@ const withFilledNode = async <A>(
   ])
   try {
     const enode = await enodeOf(running)
+    // The head's header is served from memory, before its block is stored: bodies tell.
+    const all = Array.from({ length: BLOCKS + 1 }, (_, n) => chain.hashAt(n)!)
     const held = await until(
       () =>
-        withSession(enode, (session) => session.getBlockHeaders(everything, MS)).then(
-          ({ headers }) => headers.length,
+        withSession(enode, (session) => session.getBlockBodies(all, MS)).then(
+          ({ bodies }) => bodies.length,
         ),
       (count) => count === BLOCKS + 1,
     )
