@@ -7,6 +7,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: "forks",
-    poolOptions: { forks: { maxForks: 2 } },
+    // Half of their time tests wait, for clocks and sockets.
+    poolOptions: { forks: { maxForks: 3 } },
   },
 })

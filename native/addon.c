@@ -1,6 +1,7 @@
 /*
  * What of keccak.c is called from JavaScript, by Node-API:
  *
+ *   version                              of what is exported here: rises with every change of it
  *   lanes                                how many messages hashMany works on at once; 1: no vectors
  *   hashMany(memory, jobs, jobsEnd, n)   a table of jobs, as src/domain/keccakBatch.ts describes it,
  *                                        n at once: 8 or 4, at most as many as `lanes`
@@ -20,6 +21,8 @@
 #include <string.h>
 
 #include "keccak.h"
+
+enum { VERSION = 2 };
 
 typedef struct {
   uint8_t *data;
@@ -135,7 +138,9 @@ static void export(napi_env env, napi_value exports, const char *name, napi_call
 
 NAPI_MODULE_INIT() {
   keccak_init();
-  napi_value count;
+  napi_value version, count;
+  if (napi_create_int32(env, VERSION, &version) == napi_ok)
+    napi_set_named_property(env, exports, "version", version);
   if (napi_create_int32(env, keccak_lanes(), &count) == napi_ok)
     napi_set_named_property(env, exports, "lanes", count);
   export(env, exports, "hashMany", js_hash_many);

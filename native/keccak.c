@@ -221,23 +221,26 @@ static void hash_many(uint8_t *memory, size_t memory_bytes, const KeccakJob *job
       Message *message = &messages[lane];
       if (message->digest == NULL) {
         if (job == jobs_end) continue;
-        const size_t padded = job->length - job->length % RATE_BYTES + RATE_BYTES;
+        /* A copy: padding that runs into the table must not change what was looked at. */
+        KeccakJob now;
+        memcpy(&now, job, sizeof now);
+        job += 1;
+        const size_t length = now.length;
+        const size_t padded = length - length % RATE_BYTES + RATE_BYTES;
         /* A job outside the memory is the caller's fault; it may cost a digest, not the process. */
-        if ((size_t)job->at + padded > memory_bytes ||
-            (size_t)job->digest_at + DIGEST_BYTES > memory_bytes) {
-          job += 1;
+        if ((size_t)now.at + padded > memory_bytes ||
+            (size_t)now.digest_at + DIGEST_BYTES > memory_bytes) {
           lane -= 1;
           continue;
         }
-        uint8_t *start = memory + job->at;
-        memset(start + job->length, 0, padded - job->length);
-        start[job->length] = 0x01;
+        uint8_t *start = memory + now.at;
+        memset(start + length, 0, padded - length);
+        start[length] = 0x01;
         start[padded - 1] |= 0x80;
         blocks[lane] = start;
         message->end = start + padded;
-        message->digest = memory + job->digest_at;
+        message->digest = memory + now.digest_at;
         for (int i = 0; i < LANES; i++) states.words[i][lane] = 0;
-        job += 1;
         busy += 1;
       }
     }

@@ -4,13 +4,17 @@
  * Out: the addon, or undefined; nothing fails without it. What its functions take and leave is in
  * the head of `native/addon.c`.
  */
-import { existsSync } from "node:fs"
+import { existsSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import path from "node:path"
 import { fileURLToPath } from "node:url"
 
+/** What of the addon this program is written for; one that was compiled before is not used. */
+const VERSION = 2
+
 /** The addon's exports. */
 export interface Native {
+  readonly version: number
   /** Most messages that `hashMany` works on at once; 1 where the processor has no vectors for it. */
   readonly lanes: number
   /** `lanes` is 8 or 4, and no more than there are. */
@@ -32,7 +36,7 @@ export interface Native {
 /** Bytes of a running state. */
 export const NATIVE_STATE_BYTES = 208
 
-/** The folder of the package that this file, or the bundle with it, belongs to. */
+/** The folder of this package, above this file or the bundle with it. */
 const packageRoot = (): string | undefined => {
   let folder = path.dirname(fileURLToPath(import.meta.url))
   while (!existsSync(path.join(folder, "package.json"))) {
@@ -40,17 +44,20 @@ const packageRoot = (): string | undefined => {
     if (parent === folder) return undefined
     folder = parent
   }
-  return folder
+  // Of whoever took the bundle along nothing is loaded.
+  const about: unknown = JSON.parse(readFileSync(path.join(folder, "package.json"), "utf8"))
+  const isOurs = typeof about === "object" && about !== null && "name" in about
+  return isOurs && about.name === "annals" ? folder : undefined
 }
 
 const load = (): Native | undefined => {
-  const root = packageRoot()
-  if (root === undefined) return undefined
   try {
+    const root = packageRoot()
+    if (root === undefined) return undefined
     // Not by `import`, which knows no compiled files.
     const require = createRequire(import.meta.url)
     const addon: Native = require(path.join(root, "build", "Release", "annals.node"))
-    return addon
+    return addon.version === VERSION ? addon : undefined
   } catch {
     // None, or one for another machine: WebAssembly will do.
     return undefined

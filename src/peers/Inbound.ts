@@ -40,6 +40,8 @@ export interface InboundOptions {
   readonly port: number
   /** Sessions at once that peers have opened. */
   readonly maxInbound: number
+  /** Sessions at once of one address; {@link SESSIONS_PER_ADDRESS} where not given. */
+  readonly maxPerAddress?: number
   /** All addresses by default, as geth does. */
   readonly host?: string
   /** How long each phase of opening may take; `defaultDeadlines` where not given. */
@@ -50,6 +52,8 @@ export interface InboundOptions {
 const OPENING_PER_ADDRESS = 4
 /** Connections from one address: geth and reth take one in 30 s; a restart may bring some more. */
 export const ATTEMPTS: BucketRate = { perSecond: 0.2, burst: 8 }
+/** Sessions of one address, so that nobody takes all places by himself; loopback has no limit. */
+export const SESSIONS_PER_ADDRESS = 8
 /** After so long an address's bucket is full again. */
 const ATTEMPTS_KEPT_MS = (ATTEMPTS.burst / ATTEMPTS.perSecond) * 1000
 /** Addresses whose attempts are remembered, some 200 bytes each. */
@@ -108,11 +112,21 @@ const withoutIpv6 =
       : Effect.fail(error)
 
 /** Gives how a session is received that has been opened. */
-const makeReception = Effect.fnUntraced(function* ({ maxInbound, deadlines = {} }: InboundOptions) {
+const makeReception = Effect.fnUntraced(function* (options: InboundOptions) {
+  const { maxInbound, maxPerAddress = SESSIONS_PER_ADDRESS, deadlines = {} } = options
   const { keep } = yield* PeerKeeper
   const reputation = yield* Reputation
   const { network } = yield* Stats
   let sessions = 0
+  const ofOrigin = new Map<string, number>()
+  /** One session more, or fewer, of an address. */
+  const count = (origin: string | undefined, change: 1 | -1): void => {
+    sessions += change
+    if (origin === undefined) return
+    const left = (ofOrigin.get(origin) ?? 0) + change
+    if (left === 0) ofOrigin.delete(origin)
+    else ofOrigin.set(origin, left)
+  }
 
   const stay = Effect.fnUntraced(function* (session: Session, { follow }: OurSide) {
     const { banned, usableFromMs } = yield* reputation.standing(session.peerId)
@@ -128,16 +142,16 @@ const makeReception = Effect.fnUntraced(function* ({ maxInbound, deadlines = {} 
     options: { ...ourSide.options, deadlines },
     onSession: (session: Session) =>
       Effect.suspend(() => {
-        if (sessions >= maxInbound) {
-          network.inboundRefusedFor("max_inbound")
+        const origin = originOf(session.remote.host)
+        const own = origin === undefined ? 0 : (ofOrigin.get(origin) ?? 0)
+        if (sessions >= maxInbound || own >= maxPerAddress) {
+          network.inboundRefusedFor(sessions >= maxInbound ? "max_inbound" : "of_address")
           return sendAway(session, "too_many_peers")
         }
-        sessions += 1
+        count(origin, 1)
         return Effect.ensuring(
           Effect.asVoid(stay(session, ourSide)),
-          Effect.sync(() => {
-            sessions -= 1
-          }),
+          Effect.sync(() => count(origin, -1)),
         )
       }),
   })

@@ -74,6 +74,9 @@ export class MessageLink implements FrameHolder {
   #fits: (sizeBytes: number) => boolean = (sizeBytes) => sizeBytes <= MAX_OPENING_FRAME_BYTES
   #handlers: LinkHandlers | undefined
   #holds = 0
+  /** Since when it is held, if it is, and for how long it was before. */
+  #heldSinceMs = 0
+  #heldBeforeMs = 0
   #compressed = false
   #ended: SessionClosed | undefined
   /** The code of the message that is being worked on. */
@@ -141,6 +144,11 @@ export class MessageLink implements FrameHolder {
     return this.#holds > 0 ? this.#options.now() : this.#heardAt
   }
 
+  /** Milliseconds in which we did not read, since the handshake: what was late then was not the peer's. */
+  get heldMs(): number {
+    return this.#heldBeforeMs + (this.#holds > 0 ? this.#sinceHeld() : 0)
+  }
+
   /** Since when the outgoing buffer has been full; undefined when it is not. */
   get congestedSince(): number | undefined {
     return this.#congestedSince
@@ -177,6 +185,7 @@ export class MessageLink implements FrameHolder {
   hold(): () => void {
     this.#holds += 1
     if (this.#holds === 1) {
+      this.#heldSinceMs = this.#options.now()
       this.#reader.hold()
       this.transport.pause()
     }
@@ -222,10 +231,15 @@ export class MessageLink implements FrameHolder {
     if (!this.transport.write(frame)) this.#congestedSince ??= this.#options.now()
   }
 
+  #sinceHeld(): number {
+    return Math.max(0, this.#options.now() - this.#heldSinceMs)
+  }
+
   #release(): void {
     this.#holds -= 1
     if (this.#holds > 0) return
     const nowMs = this.#options.now()
+    this.#heldBeforeMs += this.#sinceHeld()
     this.#heardAt = nowMs
     // While we did not read, nobody could send the rest.
     if (this.#frameSinceMs !== undefined) this.#frameSinceMs = nowMs
@@ -293,11 +307,12 @@ export class MessageLink implements FrameHolder {
     this.#code = code
     const payload = body.subarray(1)
     if (code === P2P.disconnect) return this.#onDisconnect(payload)
-    if (code === P2P.ping || code === P2P.pong) return this.#onPing(code)
+    if (code === P2P.ping || code === P2P.pong) return this.#onPing(code, payload)
     this.#handlers?.message(code, payload)
   }
 
-  #onPing(code: number): void {
+  #onPing(code: number, payload: Uint8Array): void {
+    if (payload.length > MAX_P2P_BYTES) throw new BreachError("message_too_large", "a ping")
     if (!this.#pings.take(1, this.#options.now())) {
       throw new BreachError("flood", "pings")
     }

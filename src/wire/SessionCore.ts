@@ -4,7 +4,7 @@
  *
  * Answers are matched in plain synchronous code, in the call that brings their last byte.
  */
-import { type Clock, Deferred, Effect, FiberSet, type Scope } from "effect"
+import { type Clock, Deferred, Duration, Effect, FiberSet, type Scope } from "effect"
 import { toHex } from "../domain/hex.ts"
 import { MOST_HEADER_BYTES } from "../domain/header.ts"
 import { RlpError } from "../domain/rlp.ts"
@@ -92,6 +92,8 @@ const HEADERS_SLACK_BYTES = 256 * 1024
 
 /** Requests that were given up, of which a late answer is known for one. */
 const MOST_GIVEN_UP = 64
+/** So many times its deadline a request may be prolonged, while we do not read. */
+const MOST_PROLONGED = 4
 
 /** Bytes of a frame whose message weighs `bytes`: snappy's worst case, and the code. */
 const frameBytesOf = (bytes: number): number => bytes + Math.ceil(bytes / 6) + 64
@@ -288,12 +290,20 @@ class SessionCore {
       return Effect.sync(() => {
         if (this.#open.delete(id)) this.#giveUp(id, { kind, mostBytes })
       })
-    }).pipe(
-      Effect.timeoutFail({
-        duration: timeoutMs,
-        onTimeout: () => new Timeout({ what: kind, afterMs: timeoutMs, peerId }),
-      }),
-    )
+    }).pipe(Effect.raceFirst(this.#tooLate(kind, timeoutMs)))
+  }
+
+  /** Fails when the time of a request is over, in which what we did not read is not counted. */
+  #tooLate(kind: RequestKind, timeoutMs: number): Effect.Effect<never, Timeout> {
+    const heldBeforeMs = this.#link.heldMs
+    const mostMs = timeoutMs * MOST_PROLONGED
+    const waitFor = (ms: number, givenMs: number): Effect.Effect<never, Timeout> =>
+      Effect.flatMap(Effect.sleep(Duration.millis(ms)), () => {
+        const heldMs = Math.min(this.#link.heldMs - heldBeforeMs, mostMs)
+        if (heldMs > givenMs) return waitFor(heldMs - givenMs, heldMs)
+        return Effect.fail(new Timeout({ what: kind, afterMs: timeoutMs, peerId: this.#peerId }))
+      })
+    return Effect.suspend(() => waitFor(timeoutMs, 0))
   }
 
   #giveUp(id: bigint, awaited: Awaited): void {

@@ -1,6 +1,6 @@
 /**
  * How much of something a session may bring: so much a second, and some more at once. Time comes from
- * outside, in milliseconds, and does not go back.
+ * outside, in milliseconds; where it goes back, nothing is granted for it.
  *
  * Invariant: over any span of `ms` at most `burst + perSecond * ms / 1000` is granted.
  */
@@ -26,7 +26,8 @@ export class Allowance {
   /** Takes `amount`; false, and nothing is taken, where that much is not left. */
   take(amount: number, nowMs: number): boolean {
     const { perSecond, burst } = this.#rate
-    const gained = ((nowMs - this.#atMs) * perSecond) / 1000
+    // A clock that was set back gives nothing, and takes nothing.
+    const gained = (Math.max(0, nowMs - this.#atMs) * perSecond) / 1000
     this.#left = Math.min(burst, this.#left + gained)
     this.#atMs = nowMs
     if (amount > this.#left) return false

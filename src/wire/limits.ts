@@ -37,15 +37,18 @@ export interface SessionLimits {
    */
   readonly maxServedAtOnce: number
   /**
-   * Messages of gossip. 100 a second, 500 at once by default: mainnet brings some ten a second, and
-   * the whole pool of the peer at the start, thousands of hashes in each.
+   * Messages of gossip. 100 a second, 5,000 at once by default: mainnet brings some ten a second, at
+   * times far more, and what came while we read nothing comes in one go.
    */
   readonly gossip: AllowanceRate
   /** Bytes of gossip as they lie in their frames; 1 MiB a second, 32 MiB at once by default. */
   readonly gossipBytes: AllowanceRate
   /** Requests for transactions of the pool. 1 a second, 20 at once: we announce none. */
   readonly poolRequests: AllowanceRate
-  /** BlockRangeUpdates. 1 a second, 60 at once by default; EIP-7642 has one an epoch. */
+  /**
+   * BlockRangeUpdates. 20 a second, 600 at once by default: EIP-7642 has one an epoch, and a node
+   * that still imports blocks sends one for every 32 of them.
+   */
   readonly announcements: AllowanceRate
 }
 
@@ -55,10 +58,10 @@ export const defaultLimits: SessionLimits = {
   maxMessageBytes: 128 * 1024,
   maxGossipBytes: 2 * 1024 * 1024,
   maxServedAtOnce: 4,
-  gossip: { perSecond: 100, burst: 500 },
+  gossip: { perSecond: 100, burst: 5_000 },
   gossipBytes: { perSecond: 1024 * 1024, burst: 32 * 1024 * 1024 },
   poolRequests: { perSecond: 1, burst: 20 },
-  announcements: { perSecond: 1, burst: 60 },
+  announcements: { perSecond: 20, burst: 600 },
 }
 
 /** As geth does: a ping every 15 s, and half a minute of patience. */

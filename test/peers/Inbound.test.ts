@@ -292,6 +292,25 @@ describe.skipIf(outer === undefined)("connections from one address", () => {
   )
 })
 
+describe.skipIf(outer === undefined)("sessions of one address", () => {
+  it.scopedLive("are no more than it may have, until one of them has left", () =>
+    Effect.gen(function* () {
+      const { port } = yield* Inbound
+      const from = (options: SessionOptions) => openSession({ host: outer!, port, nodeId }, options)
+      const first = yield* from(client([69]))
+      const refused = yield* Effect.flatMap(from(client([69])), ({ closed }) => closed)
+      assert.include(refused, { by: "peer", reason: "too_many_peers" })
+      const { network } = yield* Stats
+      assert.strictEqual(network.inboundRefused.get("of_address"), 1)
+      yield* first.disconnect("client_quitting")
+      yield* Effect.sleep(Duration.millis(100))
+      const next = yield* from(client([69]))
+      const outcome = yield* Effect.timeoutOption(next.closed, Duration.millis(300))
+      assert.strictEqual(outcome._tag, "None")
+    }).pipe(Effect.provide(listening({ everywhere: true, maxPerAddress: 1 }))),
+  )
+})
+
 /** Asks us as the library does, and gives the items of our answer. */
 const ask = (eth: StockEth, code: 3 | 5 | 0x0f, query: NestedUint8Array) =>
   Effect.async<NestedUint8Array>((resume) => {

@@ -23,6 +23,14 @@ describe("an allowance", () => {
     )
   })
 
+  it("grants as much as before where the clock was set back, and no more", () => {
+    const allowance = new Allowance({ perSecond: 10, burst: 5 }, 100_000)
+    assert.isTrue(allowance.take(4, 100_000))
+    assert.isTrue(allowance.take(1, 10_000))
+    assert.isFalse(allowance.take(1, 10_000))
+    assert.isTrue(allowance.take(1, 10_100))
+  })
+
   it("takes nothing where it refuses, and fills up again", () => {
     const allowance = new Allowance({ perSecond: 2, burst: 5 }, 0)
     assert.isFalse(allowance.take(6, 0))

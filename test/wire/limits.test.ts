@@ -134,6 +134,15 @@ describe("a message's size", () => {
     }),
   )
 
+  it.scoped("is small for a ping", () =>
+    Effect.gen(function* () {
+      const [ours, theirs] = yield* sessionPair({}, never)
+      // Codes of the base protocol lie below those of eth, which are counted from 16.
+      yield* theirs.sendRaw(0x02 - 0x10, new Uint8Array(100_000))
+      assert.deepInclude(yield* ours.closed, breach("message_too_large"))
+    }),
+  )
+
   it.scoped("is small for a request of ours to answer", () =>
     Effect.gen(function* () {
       const hashes = Array.from({ length: 4_096 }, () => hashOf(1))
@@ -149,6 +158,46 @@ describe("a message's size", () => {
     assert.isBelow(process.memoryUsage().heapUsed - before, 2_000_000)
     assert.lengthOf(readAnswer(beginItems(encodeItems(1n, [Uint8Array.of(0xc0)])), 1).items, 1)
   })
+})
+
+/** A peer that answers, and whose large answer is let in only when the gate opens. */
+const heldBack = (gate: Deferred.Deferred<void>) =>
+  Effect.gen(function* () {
+    const half = encodeBytes(crypto.getRandomValues(new Uint8Array(60_000)))
+    const large = encodeList([half, encodeBytes(half)])
+    const [ours] = yield* sessionPair(
+      {
+        pingEveryMs: 3_600_000,
+        dropSilentAfterMs: 3_600_000,
+        admitFrame: () => Effect.runPromise(Deferred.await(gate)),
+      },
+      { onRequest: () => Effect.succeed(encodeItems(1n, [large])) },
+    )
+    const asked = yield* Effect.fork(Effect.either(ours.getBlockBodies([hashOf(1)], 200)))
+    yield* until(() => ours.openRequests() === 1)
+    for (let i = 0; i < 50; i++) yield* settle
+    return asked
+  })
+
+describe("the time of a request", () => {
+  it.scoped("does not run while we read nothing", () =>
+    Effect.gen(function* () {
+      const gate = yield* Deferred.make<void>()
+      const asked = yield* heldBack(gate)
+      yield* TestClock.adjust(500)
+      yield* Deferred.succeed(gate, undefined)
+      assert.isTrue(Either.isRight(yield* Fiber.join(asked)))
+    }),
+  )
+
+  it.scoped("is over in the end, though we still read nothing", () =>
+    Effect.gen(function* () {
+      const asked = yield* heldBack(yield* Deferred.make<void>())
+      yield* TestClock.adjust(1_001)
+      const answer = yield* Fiber.join(asked)
+      assert.include(Either.isLeft(answer) ? answer.left : {}, { _tag: "Timeout", afterMs: 200 })
+    }),
+  )
 })
 
 describe("an answer that nobody waits for", () => {
