@@ -33,7 +33,7 @@ const LOOKUPS = 200
 const BLOCKS_A_WRITE = 1_000
 const RANGES = [1_000, 10_000, 100_000]
 const MATCHES = [10, 100, 1_000]
-const LIMITS = { results: 20_000, ms: 60_000 }
+const LIMITS = { bytes: 1e12, results: 20_000, ms: 60_000 }
 
 const spec = generatedChainSpec()
 

@@ -1,12 +1,15 @@
 /**
  * `npm run bench:serve`: the server under load, and what that costs a sync beside it.
  *
- * Peers whose bandwidth is bound serve a made chain. It is ingested twice: alone, and while clients
- * ask `annals serve` on the same store for blocks, receipts and logs. Prints one JSON: errors, times
- * of answers, the rate of the sync both times. With `--url URL` only the clients run, against a
- * server that is there. `--clients N` (200), `--seconds N` (60).
+ * Peers whose bandwidth is bound serve a made chain. It is ingested three times: alone; while clients
+ * ask `annals serve` on the same store, a process of its own, for blocks, receipts and logs; and
+ * while they ask the sync itself (`sync --serve`). A client asks again as soon as it is answered,
+ * until the sync is nearly done. Prints one JSON: errors, times of answers, the rates of the sync.
+ * With `--url URL` only the clients run, against a server that is there. `--clients N` (200),
+ * `--seconds N` (60).
  */
 import { spawn } from "node:child_process"
+import { once } from "node:events"
 import { mkdtempSync, rmSync } from "node:fs"
 import http from "node:http"
 import os from "node:os"
@@ -69,8 +72,8 @@ const nextRequest = (head) => {
   )
 }
 
-/** Asks with all clients until `until` is over; gives what came of it. */
-const load = async (url, until) => {
+/** Asks with all clients until `until` is over, or so many blocks are stored; gives what came of it. */
+const load = async (url, until, mostStored = Infinity) => {
   const times = []
   const errors = new Map()
   let bytes = 0
@@ -78,8 +81,15 @@ const load = async (url, until) => {
   let head = Number(JSON.parse(await post(url, call("eth_blockNumber"))).result)
   const watch = setInterval(async () => {
     const answer = await post(url, call("eth_blockNumber")).catch(() => undefined)
-    if (answer !== undefined) head = Number(JSON.parse(answer).result)
+    const { result } = answer === undefined ? {} : JSON.parse(answer)
+    if (result !== undefined) head = Number(result)
+    const status = await fetch(`${url}/status`).then(
+      async (answer) => answer.json(),
+      () => undefined,
+    )
+    if (status?.store?.blocks >= mostStored) until.over = true
   }, 1_000)
+  const began = performance.now()
   const client = async () => {
     while (!until.over) {
       const began = performance.now()
@@ -99,7 +109,7 @@ const load = async (url, until) => {
   const quantile = (q) =>
     round(sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0)
   return {
-    clients: CLIENTS,
+    seconds: round((performance.now() - began) / 1_000, 1),
     answers: times.length,
     mib: round(bytes / 2 ** 20, 1),
     errors: Object.fromEntries(errors),
@@ -107,45 +117,77 @@ const load = async (url, until) => {
   }
 }
 
-const sync = async (enodes, directory, endBlock) =>
-  runOnce([
-    "sync",
-    "--json",
-    "--network=devnet",
-    "--no-discovery",
-    `--end-block=${endBlock}`,
-    `--min-peers=${PEERS}`,
-    "--log-level=warning",
-    `--data-dir=${directory}`,
-    ...enodes.map((enode) => `--peer=${enode}`),
-  ])
+const syncArgs = (enodes, directory, endBlock) => [
+  "sync",
+  "--json",
+  "--network=devnet",
+  "--no-discovery",
+  `--end-block=${endBlock}`,
+  `--min-peers=${PEERS}`,
+  "--log-level=warning",
+  `--data-dir=${directory}`,
+  ...enodes.map((enode) => `--peer=${enode}`),
+]
 
-const startServer = async (directory) => {
-  const child = spawn(
-    process.execPath,
-    [program, "serve", "--http-port=0", `--data-dir=${directory}`],
-    {
-      stdio: ["ignore", "ignore", "pipe"],
-    },
-  )
+/** Starts the program; gives it with the address that it serves at. */
+const startServing = async (args) => {
+  const child = spawn(process.execPath, [program, ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+  })
+  let text = ""
+  child.stdout.on("data", (chunk) => (text += chunk))
+  const ended = once(child, "close").then(() => text)
   for await (const line of createInterface({ input: child.stderr })) {
     const [url] = /http:\/\/\S+/.exec(line) ?? []
     if (url !== undefined) {
       child.stderr.resume()
-      return { url, pid: child.pid, stop: () => child.kill("SIGTERM") }
+      return { url, ended, stop: () => child.kill("SIGTERM") }
     }
   }
   throw new Error("the server did not come up")
 }
 
-const withDirectory = async (use) => {
+/** A new store with the first blocks, for as long as it is used. */
+const withStore = async (enodes, use) => {
   const directory = mkdtempSync(path.join(os.tmpdir(), "annals-bench-"))
   try {
+    await runOnce(syncArgs(enodes, directory, BASE_BLOCKS))
     return await use(directory)
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
 }
+
+/** While clients are let go: what they have asked for is answered before the server ends. */
+const MOST_STORED = BASE_BLOCKS + Math.floor((BLOCKS - BASE_BLOCKS) * 0.9)
+
+const besideServer = async (enodes, directory) => {
+  const server = await startServing(["serve", "--http-port=0", `--data-dir=${directory}`])
+  try {
+    const until = { over: false }
+    const asked = load(server.url, until, MOST_STORED)
+    const summary = await runOnce(syncArgs(enodes, directory, BLOCKS))
+    until.over = true
+    return { clients: await asked, summary }
+  } finally {
+    server.stop()
+  }
+}
+
+const besideItself = async (enodes, directory) => {
+  const args = [...syncArgs(enodes, directory, BLOCKS), "--serve", "--http-port=0"]
+  const server = await startServing(args)
+  try {
+    const until = { over: false }
+    void server.ended.then(() => (until.over = true))
+    const clients = await load(server.url, until, MOST_STORED)
+    return { clients, summary: JSON.parse(await server.ended) }
+  } finally {
+    server.stop()
+  }
+}
+
+const rateOf = ({ performance }) => performance.blocks_per_sec
 
 const whole = async () => {
   const { enodes, stop } = await startPeers({
@@ -154,35 +196,23 @@ const whole = async () => {
     flags: [`--bandwidth-mbit=${BANDWIDTH_MBIT}`],
   })
   try {
-    const alone = await withDirectory(async (directory) => {
-      await sync(enodes, directory, BASE_BLOCKS)
-      return sync(enodes, directory, BLOCKS)
-    })
-    return await withDirectory(async (directory) => {
-      await sync(enodes, directory, BASE_BLOCKS)
-      const server = await startServer(directory)
-      try {
-        const until = { over: false }
-        const asked = load(server.url, until)
-        const beside = await sync(enodes, directory, BLOCKS)
-        until.over = true
-        const clients = await asked
-        const metrics = await (await fetch(`${server.url}/status`)).json()
-        const [before, after] = [alone, beside].map((run) => run.performance.blocks_per_sec)
-        return {
-          ...clients,
-          sync: {
-            blocks: BLOCKS - BASE_BLOCKS,
-            blocks_per_sec_alone: before,
-            blocks_per_sec_beside: after,
-            lost: round(1 - after / before),
-          },
-          stored: metrics.store.blocks,
-        }
-      } finally {
-        server.stop()
-      }
-    })
+    const alone = rateOf(
+      await withStore(enodes, async (directory) => runOnce(syncArgs(enodes, directory, BLOCKS))),
+    )
+    const outcome = async (beside) => {
+      const { clients, summary } = await withStore(enodes, async (directory) =>
+        beside(enodes, directory),
+      )
+      const rate = rateOf(summary)
+      return { ...clients, sync_blocks_per_sec: rate, sync_lost: round(1 - rate / alone) }
+    }
+    return {
+      clients: CLIENTS,
+      blocks: BLOCKS - BASE_BLOCKS,
+      alone: { sync_blocks_per_sec: alone },
+      serve: await outcome(besideServer),
+      sync_serve: await outcome(besideItself),
+    }
   } finally {
     stop()
   }

@@ -1,7 +1,8 @@
 /**
- * A real indexer on annals, for `npm run stress -- --only indexer`: ponder indexes the transfers of
- * one token from a devnet that annals follows and serves, through the backfill, new blocks and a
- * reorganisation; its rows must then be those of the store's `logs`, of the branch that won.
+ * A real indexer on annals, for `npm run stress -- --only indexer`: ponder indexes transfers, those
+ * of one token and those of all contracts, from a devnet that annals follows and serves, through the
+ * backfill, new blocks and a reorganisation. After each of them its rows must be those of the store's
+ * `logs`, and every step must have brought some.
  *
  * Installs ponder from the registry into a folder of its own, which takes most of the time.
  */
@@ -38,25 +39,32 @@ const transfer = { type: "event", name: "Transfer", inputs: [
 ] } as const
 export default createConfig({
   networks: { devnet: { chainId: Number(process.env.CHAIN_ID), transport: http(process.env.RPC_URL), pollingInterval: 300 } },
-  contracts: { Token: { abi: [transfer], network: "devnet", address: process.env.TOKEN as \`0x\${string}\`, startBlock: 1 } },
+  contracts: {
+    Token: { abi: [transfer], network: "devnet", address: process.env.TOKEN as \`0x\${string}\`, startBlock: 1 },
+    Any: { abi: [transfer], network: "devnet", startBlock: 1 },
+  },
 })
 `,
   "ponder.schema.ts": `
 import { onchainTable } from "ponder"
 export const transfer = onchainTable("transfer", (t) => ({
-  id: t.text().primaryKey(), from: t.hex().notNull(), to: t.hex().notNull(), value: t.text().notNull(),
+  id: t.text().primaryKey(), address: t.hex().notNull(), from: t.hex().notNull(), to: t.hex().notNull(), value: t.text().notNull(),
   blockHash: t.hex().notNull(), transactionHash: t.hex().notNull(),
 }))
 `,
   "src/index.ts": `
 import { ponder } from "ponder:registry"
 import { transfer } from "ponder:schema"
+const rowOf = (source, event) => ({
+  id: \`\${source}-\${event.block.number}-\${event.log.logIndex}\`, address: event.log.address,
+  from: event.args.from, to: event.args.to, value: event.args.value.toString(),
+  blockHash: event.block.hash, transactionHash: event.transaction.hash,
+})
 ponder.on("Token:Transfer", async ({ event, context }) => {
-  await context.db.insert(transfer).values({
-    id: \`\${event.block.number}-\${event.log.logIndex}\`,
-    from: event.args.from, to: event.args.to, value: event.args.value.toString(),
-    blockHash: event.block.hash, transactionHash: event.transaction.hash,
-  })
+  await context.db.insert(transfer).values(rowOf("token", event))
+})
+ponder.on("Any:Transfer", async ({ event, context }) => {
+  await context.db.insert(transfer).values(rowOf("any", event))
 })
 `,
   "src/api/index.ts": `
@@ -110,31 +118,43 @@ const transfersSql = `FROM logs JOIN blocks USING (block_number)
   WHERE topic0 = x'${TRANSFER}' AND topic2 IS NOT NULL AND topic3 IS NULL AND length(data) = 32`
 const hex = (bytes) => `0x${Buffer.from(bytes).toString("hex")}`
 
+/** The rows that the indexer has to have: of every transfer, and once more of the token's. */
 const expectedRows = (file, token) =>
   inStore(file, (database) =>
     database
       .prepare(
-        `SELECT block_number, log_index, topic1, topic2, data, block_hash, transaction_hash ${transfersSql} AND address = ?`,
+        `SELECT block_number, log_index, address, topic1, topic2, data, block_hash, transaction_hash ${transfersSql}`,
       )
-      .all(Buffer.from(token.slice(2), "hex"))
-      .map((row) => ({
-        id: `${row.block_number}-${row.log_index}`,
-        from: hex(row.topic1.subarray(12)),
-        to: hex(row.topic2.subarray(12)),
-        value: BigInt(hex(row.data)).toString(),
-        blockHash: hex(row.block_hash),
-        transactionHash: hex(row.transaction_hash),
-      })),
+      .all()
+      .flatMap((row) => {
+        const values = {
+          address: hex(row.address),
+          from: hex(row.topic1.subarray(12)),
+          to: hex(row.topic2.subarray(12)),
+          value: BigInt(hex(row.data)).toString(),
+          blockHash: hex(row.block_hash),
+          transactionHash: hex(row.transaction_hash),
+        }
+        const id = `${row.block_number}-${row.log_index}`
+        const any = { ...values, id: `any-${id}` }
+        return values.address === token ? [any, { ...values, id: `token-${id}` }] : [any]
+      }),
   )
 
 const sorted = (rows) =>
   JSON.stringify(
     rows
-      .map(({ id, from, to, value, blockHash, transactionHash }) =>
-        [id, from.toLowerCase(), to.toLowerCase(), value, blockHash, transactionHash].join(" "),
+      .map(({ id, address, from, to, value, blockHash, transactionHash }) =>
+        [id, address, from, to, value, blockHash, transactionHash].join(" ").toLowerCase(),
       )
       .toSorted(),
   )
+
+/** The rows that others lack: one in a block of another branch is another row. */
+const without = (rows, others) => {
+  const known = new Set(others.map(({ id, blockHash }) => `${id} ${blockHash}`))
+  return rows.filter(({ id, blockHash }) => !known.has(`${id} ${blockHash}`))
+}
 
 /** Plays all of it in a folder that is gone afterwards; gives what to print. */
 export const runIndexer = async () => {
@@ -228,7 +248,8 @@ export const runIndexer = async () => {
         },
       },
     )
-    const counts = []
+    const steps = []
+    let before = []
     for (const step of [first, ...later]) {
       if (step !== first) {
         devnet.child.stdin.write(`${step}\n`)
@@ -243,13 +264,18 @@ export const runIndexer = async () => {
         },
         () => `${expected.length} were expected; ${ponder.said.out.slice(-3_000)}`,
       )
-      counts.push({ step, rows: expected.length })
+      const brought = without(expected, before).length
+      if (brought === 0) throw new Error(`"${step}" brought no row: there is nothing to see`)
+      const took = without(before, expected).length
+      steps.push({ step, rows: expected.length, brought, took })
+      before = expected
     }
     const reorgs = inStore(file, (database) =>
       database.prepare("SELECT from_block, to_block FROM reorgs").all(),
     )
-    if (reorgs.length === 0) throw new Error("there was no reorganisation")
-    return { indexer: `ponder ${PONDER.ponder}`, token, steps: counts, reorgs }
+    const took = steps.reduce((sum, step) => sum + step.took, 0)
+    if (reorgs.length === 0 || took === 0) throw new Error("no reorganisation took rows away")
+    return { indexer: `ponder ${PONDER.ponder}`, token, steps, reorgs }
   } finally {
     for (const { child } of children.toReversed()) child.kill("SIGTERM")
     const over = sleep(10_000).then(() => children.forEach(({ child }) => child.kill("SIGKILL")))

@@ -82,6 +82,24 @@ const MUTANTS = [
     to: "",
   },
   {
+    bug: "fetch: a late part goes into the larder, whole or not",
+    file: "src/fetch/BatchAssembly.ts",
+    from: "const isOpen = scheduler.isOpen(blockNumber)",
+    to: "const isOpen = true as boolean",
+  },
+  {
+    bug: "fetch: who finds no room is not told what waits",
+    file: "src/fetch/BatchAssembly.ts",
+    from: "scheduler.partsWait(peerId, block)",
+    to: "false",
+  },
+  {
+    bug: "fetch: a part that is larger than the larder has no room",
+    file: "src/fetch/larder.ts",
+    from: "const alone = single ? Math.max(0, bytes - this.#mostBytes) : 0",
+    to: "const alone = 0",
+  },
+  {
     bug: "checks: the receipts root is not compared",
     file: "src/process/checkBlock.ts",
     from: "if (root !== undefined && !equalBytes(root, header.receiptsRoot)) {",
@@ -122,6 +140,12 @@ const MUTANTS = [
     file: "src/write/segments.ts",
     from: "const badChild = upper !== undefined && !equalBytes(upper.firstParentHash, hash)",
     to: "const badChild = false as boolean",
+  },
+  {
+    bug: "writer: two chains put each other out for ever",
+    file: "src/write/segments.ts",
+    from: "if (before >= MOST_CONTESTS) return false",
+    to: "",
   },
   {
     bug: "writer: the store goes on after a statement has failed",

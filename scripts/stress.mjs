@@ -1,7 +1,7 @@
 /**
  * `npm run stress`: what takes too long for every run of the tests. Bounded by its own counts.
  *
- *     node scripts/stress.mjs [--only kills|memory|cycles|hostile] [--kills N]
+ *     node scripts/stress.mjs [--only kills|memory|cycles|hostile|indexer] [--kills N]
  *         [--memory-blocks N] [--cycles N] [--hostile-blocks N] [--hostile-kinds A,B…]
  *
  * kills: an ingest from faulty peers is killed (SIGKILL) at random instants and started again, N
@@ -17,6 +17,9 @@
  * hostile: an ingest of N blocks from one honest peer with a slow line, alone and then beside ten
  * hostile peers of a kind that listen and dial, for every kind, and beside one of each at once: each
  * must be complete and verify clean, at half the rate of the honest peer alone or more, under 512 MiB.
+ *
+ * indexer: ponder, installed from the registry, indexes from a sync that follows and serves, through a
+ * reorganisation; its rows must be the store's after every step (`indexer.mjs`).
  */
 import { spawn } from "node:child_process"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
@@ -26,6 +29,7 @@ import { createInterface } from "node:readline"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { build } from "esbuild"
+import { runIndexer } from "./indexer.mjs"
 
 const program = new URL("../dist/main.js", import.meta.url).pathname
 const argument = (name, fallback) => {
@@ -293,6 +297,7 @@ const tests = {
         ? process.argv[process.argv.indexOf("--hostile-kinds") + 1].split(",")
         : undefined,
     ),
+  indexer: runIndexer,
 }
 for (const [name, test] of Object.entries(tests)) {
   if (only === undefined || only === name) {

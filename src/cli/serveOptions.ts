@@ -84,7 +84,8 @@ export const serverFlags = {
     kind: "integer",
     min: 1,
     max: maxTimerMs,
-    description: "How long a call may take, or a batch, in milliseconds.",
+    description:
+      "How long a call, or a batch, may be worked on, in milliseconds; the wait for its turn is not counted.",
     default: defaultRpcLimits.callMs,
   },
 } satisfies Flags

@@ -57,6 +57,8 @@ export interface BatchOutcome {
   readonly turnedAway: number
   /** Parts that it left in the larder. */
   readonly stored: number
+  /** Whether its peer is offered next what parts of others wait for. */
+  readonly pointed: boolean
 }
 
 /** A batch that is being put together. */
@@ -98,9 +100,11 @@ export const makeAssembler = Effect.fnUntraced(function* (
     const { peerId, ethVersion } = peer
     const sender: PartSender = { peerId, batchId, ethVersion }
     const drafts = new Map<number, Draft>()
-    const outcome = { delivered: 0, partlyServed: 0, turnedAway: 0, stored: 0 }
+    const outcome = { delivered: 0, partlyServed: 0, turnedAway: 0, stored: 0, pointed: false }
     /** What the larder will be given of this batch, if it comes as it is weighed now. */
     let expectedBytes = 0
+    /** What its peer lacks of blocks for whose parts there is no room. */
+    let unserved: ReadonlyArray<PartKind> = []
 
     const isWhole = ({ parts }: Draft): boolean => kinds.every((kind) => parts[kind] !== undefined)
 
@@ -118,6 +122,7 @@ export const makeAssembler = Effect.fnUntraced(function* (
     const putAway = (draft: Draft, keepsSent: boolean): void => {
       const { header, hash } = draft.block
       const { number: blockNumber } = header
+      const isOpen = scheduler.isOpen(blockNumber)
       for (const kind of kinds) {
         const part = draft.parts[kind]
         if (part === undefined || part.from === "implied") continue
@@ -129,10 +134,13 @@ export const makeAssembler = Effect.fnUntraced(function* (
         }
         const stored =
           keepsSent &&
+          isOpen &&
           larder.put({ kind, blockNumber, hash, bytes, sender }, clock.unsafeCurrentTimeMillis())
         if (stored) outcome.stored += 1
         gate.release(bytes.length)
       }
+      // It became whole elsewhere: nobody will ask for its parts.
+      if (!isOpen) larder.drop(blockNumber)
     }
 
     /** Blocks that are whole and wanted, and not handed on yet. */
@@ -209,13 +217,25 @@ export const makeAssembler = Effect.fnUntraced(function* (
       const asked = missing.filter((kind) => draft.served.has(kind))
       if (asked.length === missing.length || asked.length === 0) return
       const bytes = asked.reduce((sum, kind) => sum + weigh(peer, kind, gasUsed), expectedBytes)
-      // What it is taken to weigh may be too much: the first is let in where all others can go.
-      const needed = expectedBytes === 0 ? Math.min(bytes, larder.mostPartBytes) : bytes
-      if (larder.hasRoom(needed, number, clock.unsafeCurrentTimeMillis())) expectedBytes = bytes
+      const isFirst = expectedBytes === 0
+      const nowMs = clock.unsafeCurrentTimeMillis()
+      if (larder.hasRoom(bytes, number, nowMs, isFirst)) expectedBytes = bytes
       else {
         draft.served = new Set()
         draft.turnedAway = patient
+        unserved = missing.filter((kind) => !asked.includes(kind))
       }
+    }
+
+    /**
+     * Who was turned away is to be given what others wait for: with little room two peers may go
+     * round among many blocks, each at another place, and never meet.
+     */
+    const pointToWhatWaits = (): void => {
+      const block = unserved.length === 0 ? undefined : larder.lowestOf(unserved)
+      // What is in this batch the peer is trying now.
+      if (block === undefined || drafts.has(block)) return
+      outcome.pointed = scheduler.partsWait(peerId, block)
     }
 
     /** Whether the peer serves this still; of one that has left the pool the request will tell. */
@@ -243,6 +263,7 @@ export const makeAssembler = Effect.fnUntraced(function* (
             if (isWhole(draft)) settle(draft)
             else turnAwayWithoutRoom(draft)
           }
+          pointToWhatWaits()
           return handOn()
         }),
       open: () =>

@@ -200,13 +200,15 @@ const makeRests = Effect.map(Settings, ({ coolDownMs }) => {
     /** The rest after a batch; undefined where it was of use. */
     after: (
       peer: Peer,
-      { delivered, partlyServed, turnedAway, stored }: BatchOutcome,
+      { delivered, partlyServed, turnedAway, stored, pointed }: BatchOutcome,
       roomMade: Effect.Effect<void>,
     ): Effect.Effect<void> | undefined => {
       const useless = partlyServed + turnedAway > 0 && delivered + stored === 0
       const before = inRow.get(peer) ?? 0
       inRow.set(peer, useless ? before + 1 : 0)
       if (!useless) return undefined
+      // What it gets next is no batch like this one; should it be of no use either, it rests then.
+      if (pointed) return Effect.sleep(Duration.millis(LEAST_REST_MS))
       const restMs = coolDownMs * 2 ** Math.min(before, MOST_REST_DOUBLINGS)
       const rest = Effect.sleep(Duration.millis(restMs))
       return turnedAway === 0

@@ -7,7 +7,7 @@
  * that header.
  *
  * Invariants:
- * - what is here, lent parts included, costs at most `mostBytes`;
+ * - what is here, lent parts included, costs at most `mostBytes`, or is a single part;
  * - room is made by what has waited for `keepMs` or longer, the oldest first, and else by parts of
  *   higher blocks: work is given out from the lowest block on, so theirs would be used last. There
  *   is always room for the lowest of all, and so two peers that have the halves of all blocks come
@@ -63,14 +63,19 @@ export class Larder {
     return this.#bytes
   }
 
-  /** The largest part that it could ever hold, in bytes. */
-  get mostPartBytes(): number {
-    return this.#mostBytes - ENTRY_BYTES
-  }
-
   /** How many parts wait in it; those that are lent are not among them. */
   get count(): number {
     return this.#entries.size
+  }
+
+  /** The lowest block of which a part of one of these kinds waits; undefined where none does. */
+  lowestOf(kinds: ReadonlyArray<PartKind>): number | undefined {
+    let lowest: number | undefined
+    for (const { part } of this.#entries.values()) {
+      if (!kinds.includes(part.kind)) continue
+      if (lowest === undefined || part.blockNumber < lowest) lowest = part.blockNumber
+    }
+    return lowest
   }
 
   /** Whether less than half of it is taken. */
@@ -78,9 +83,12 @@ export class Larder {
     return this.#bytes * 2 < this.#mostBytes
   }
 
-  /** Whether there is or can be made room for that many bytes of parts of this block and later. */
-  hasRoom(bytes: number, blockNumber: number, nowMs: number): boolean {
-    return this.#goingFor(bytes + ENTRY_BYTES, blockNumber, nowMs) !== undefined
+  /**
+   * Whether there is or can be made room for that many bytes of parts of this block and later;
+   * `single`: they are one part.
+   */
+  hasRoom(bytes: number, blockNumber: number, nowMs: number, single: boolean): boolean {
+    return this.#goingFor(bytes + ENTRY_BYTES, blockNumber, nowMs, single) !== undefined
   }
 
   /**
@@ -90,7 +98,7 @@ export class Larder {
   put(part: Part, nowMs: number): boolean {
     this.#remove(keyOf(part))
     const cost = costOf(part)
-    const going = this.#goingFor(cost, part.blockNumber, nowMs)
+    const going = this.#goingFor(cost, part.blockNumber, nowMs, true)
     if (going === undefined) return false
     for (const key of going) this.#remove(key)
     this.#bytes += cost
@@ -134,7 +142,12 @@ export class Larder {
   }
 
   /** What has to go for so many bytes of this block; undefined when that would not do. */
-  #goingFor(bytes: number, blockNumber: number, nowMs: number): ReadonlySet<string> | undefined {
+  #goingFor(
+    bytes: number,
+    blockNumber: number,
+    nowMs: number,
+    single: boolean,
+  ): ReadonlySet<string> | undefined {
     let missing = this.#bytes + bytes - this.#mostBytes
     const going = new Set<string>()
     for (const [key, { part, sinceMs }] of this.#entries) {
@@ -142,7 +155,10 @@ export class Larder {
       going.add(key)
       missing -= costOf(part)
     }
-    if (missing <= 0) return going
+    // Alone, one part may be of any size: otherwise its block would never be whole.
+    const alone = single ? Math.max(0, bytes - this.#mostBytes) : 0
+    const fits = (): boolean => missing <= alone
+    if (fits()) return going
     // Who is ahead of all others is told so without a search: it is the most frequent case.
     if (blockNumber >= this.#highest) return undefined
     const falling = [...this.#keysOf.keys()].sort((a, b) => b - a)
@@ -156,7 +172,7 @@ export class Larder {
         missing -= costOf(this.#entries.get(key)!.part)
       }
     }
-    return missing <= 0 ? going : undefined
+    return fits() ? going : undefined
   }
 
   #insert(entry: Entry): void {

@@ -13,7 +13,8 @@
  *
  * Invariants:
  * - T1  What is committed is the target's path, hash by hash, above a block that was stored.
- * - T2  Stored blocks go only in the transaction in which all of the path that replaces them comes.
+ * - T2  Stored blocks go only in the transaction in which all of the path that replaces them comes. So
+ *       while a range is fetched, a child of the stored tip that names another parent goes back.
  * - T3  At most the target's blocks are held, none twice; a target has at most
  *       {@link MOST_TARGET_BLOCKS}. Their bytes are not in the `ByteGate`: a branch that is waited
  *       for must not starve the fetching of what it lacks.
@@ -21,6 +22,7 @@
  */
 import { Clock, Context, Effect, Layer } from "effect"
 import { BlockRanges } from "../domain/blockRanges.ts"
+import { readHeader } from "../domain/header.ts"
 import { fromHex, toHex } from "../domain/hex.ts"
 import { ByteGate } from "../fetch/ByteGate.ts"
 import { IngestStats } from "../observe/IngestStats.ts"
@@ -45,11 +47,13 @@ export interface ChainTopShape {
   readonly missing: () => BlockRanges
   /** All that is stored, in the run and elsewhere. */
   readonly stored: () => BlockRanges
-  /** Whether this block was refused by the store and is not to be tried again. */
-  readonly isBarred: (key: string) => boolean
-  /** Blocks of the range are written as they come, until they all are; the target is given up. */
+  /** Whether a block of the path was refused by the store: it is not to be tried again. */
+  readonly isBarred: (path: ReadonlyArray<BlockId>) => boolean
+  /** Blocks of the range are written as they come, until it ends; the target is given up. */
   readonly beginRange: (blocks: BlockRanges) => Effect.Effect<void>
-  /** The range is stored: reads the top of the chain anew. */
+  /** Blocks that came right above the tip, since the range began, and are no children of it. */
+  readonly strangers: () => number
+  /** The range is over, whole or not: reads from the store what is there. */
   readonly endRange: Effect.Effect<void, StoreError>
   /** Wants this in place of what was wanted; a target whose ancestor is not stored (any more): nothing. */
   readonly retarget: (target: Target | undefined) => Effect.Effect<void>
@@ -97,24 +101,41 @@ const makeChainTop = Effect.fnUntraced(function* (startBlock: number, windowBloc
   const held = new Map<number, Held>()
   const barred = new Set<string>()
   let stored = BlockRanges.fromRanges(store.opened.covered["payloads"] ?? [])
-  let top: StoredTop = { tip: startBlock - 1, floor: startBlock - 1, hashes: new Map() }
+  let top: StoredTop = {
+    tip: startBlock - 1,
+    floor: startBlock - 1,
+    floorIsOpen: true,
+    hashes: new Map(),
+  }
   let target: Target | undefined
-  let range = BlockRanges.empty
+  /** The range that is fetched; undefined while the head is followed. */
+  let range: BlockRanges | undefined
+  let strangers = 0
   let marks = NO_MARKS
   let noted = NO_MARKS
 
+  /** The stored run may begin below the start block: what is there may be replaced as well. */
   const topOf = (tip: number, hashes: ReadonlyMap<number, string>): StoredTop => {
-    const floor = Math.max(tip - windowBlocks, startBlock - 1)
+    const lowest = runStart(stored, tip)
+    const floor = Math.max(tip - windowBlocks, lowest - 1)
     const kept = [...hashes].filter(([number]) => number >= floor && number <= tip)
-    return { tip, floor, hashes: new Map(kept) }
+    return { tip, floor, floorIsOpen: floor < lowest, hashes: new Map(kept) }
   }
 
   const readTop = Effect.gen(function* () {
-    const tip = Math.max(stored.runEnd(startBlock), startBlock - 1)
-    const floor = Math.max(tip - windowBlocks, startBlock - 1)
-    const blocks = tip < startBlock ? [] : yield* store.hashes([floor, tip])
+    const { tip, floor } = topOf(Math.max(stored.runEnd(startBlock), startBlock - 1), new Map())
+    const blocks = stored.has(tip) ? yield* store.hashes([Math.max(floor, 0), tip]) : []
     top = topOf(tip, new Map(blocks.map(({ blockNumber, hash }) => [blockNumber, toHex(hash)])))
     yield* state.update({ storedBlock: tip })
+  })
+
+  /** Takes on what is stored after a commit; reads what it does not know of it. */
+  const riseTo = Effect.fnUntraced(function* (head: number, hashes: ReadonlyMap<number, string>) {
+    const tip = stored.runEnd(head)
+    top = topOf(tip, hashes)
+    const { floor, floorIsOpen } = top
+    // Pieces above join the run; below a lower tip the window reaches further down than before.
+    if (tip > head || !(floorIsOpen || top.hashes.has(floor))) yield* readTop
   })
 
   /** The blocks of the target that can be committed now. */
@@ -147,27 +168,25 @@ const makeChainTop = Effect.fnUntraced(function* (startBlock: number, windowBloc
       },
       payloads.map(bufferOf),
     )
-    if (result.outcome === "refused") return yield* giveUp(result, path)
+    if (result.outcome === "refused") return yield* giveUp(result, path.slice(0, blocks.length))
     noted = told
-    const head = path[blocks.length - 1]!.number
+    const { number: head, key: headKey } = path[blocks.length - 1]!
     const hashes = [...top.hashes].filter(([number]) => number <= ancestor)
     const fresh = path.slice(0, blocks.length).map(({ number, key }) => [number, key] as const)
-    stored = stored.remove(ancestor + 1, Math.max(top.tip, head)).add(ancestor + 1, head)
-    top = topOf(head, new Map([...hashes, ...fresh]))
-    target = {
-      ancestor: head,
-      ancestorKey: top.hashes.get(head),
-      path: path.slice(blocks.length),
-    }
+    for (const [from, to] of result.gone) stored = stored.remove(from, to)
+    stored = stored.add(ancestor + 1, head)
+    yield* riseTo(head, new Map([...hashes, ...fresh]))
+    target = { ancestor: head, ancestorKey: headKey, path: path.slice(blocks.length) }
     for (const { block } of blocks) {
       held.delete(block.blockNumber)
       scheduler.done(block)
     }
     // They may become work again, and whatever is still out of them is not wanted any more.
     yield* scheduler.forget(BlockRanges.of(ancestor + 1, head))
+    if (top.tip > head) yield* aim(standing(top, target))
     stats.replaced(blocks.length, result)
     const { reorgs } = state.facts()
-    yield* state.update({ storedBlock: head, reorgs: depth > 0 ? reorgs + 1 : reorgs })
+    yield* state.update({ storedBlock: top.tip, reorgs: depth > 0 ? reorgs + 1 : reorgs })
     yield* ourHead.stored([...stored.ranges()])
     if (depth > 0) {
       const line = `annals: the chain went another way: ${depth} blocks, ${ancestor + 1} to ${ancestor + depth}, made way for ${ancestor + 1} to ${head}`
@@ -182,7 +201,10 @@ const makeChainTop = Effect.fnUntraced(function* (startBlock: number, windowBloc
   ) {
     const line = `annals: blocks ${path[0]!.number} to ${path.at(-1)!.number} of the peers do not fit the store (${reason} at block ${blockNumber}); they are not taken`
     yield* terminal.log(line, "warning")
-    barred.add(path[0]!.key)
+    const refused = path.find(({ number }) => number === blockNumber)
+    // A stored piece above the path stands against its head; what the ancestor is stands against all.
+    const culprit = refused ?? (blockNumber > path.at(-1)!.number ? path.at(-1)! : path[0]!)
+    barred.add(culprit.key)
     for (const oldest of barred) {
       if (barred.size <= MOST_BARRED) break
       barred.delete(oldest)
@@ -208,6 +230,10 @@ const makeChainTop = Effect.fnUntraced(function* (startBlock: number, windowBloc
       Effect.gen(function* () {
         gate.release(block.heldBytes)
         const { blockNumber, senders } = block
+        if (range !== undefined) {
+          strangers += 1
+          return yield* scheduler.withdrawn(blockNumber, senders.header.peerId)
+        }
         const wanted = target?.path[blockNumber - target.ancestor - 1]
         if (wanted === undefined || held.has(blockNumber)) {
           return yield* scheduler.forget(BlockRanges.of(blockNumber, blockNumber))
@@ -226,21 +252,27 @@ const makeChainTop = Effect.fnUntraced(function* (startBlock: number, windowBloc
     target: () => target,
     missing: () => rangesOf([...keysOf(target)].filter(([number]) => !held.has(number))),
     stored: () => stored,
-    isBarred: (key) => barred.has(key),
+    isBarred: (path) => barred.size > 0 && path.some(({ key }) => barred.has(key)),
+    strangers: () => strangers,
     beginRange: (blocks) =>
       turns.withPermits(1)(
         Effect.gen(function* () {
           yield* aim(undefined)
           range = blocks
+          strangers = 0
           yield* scheduler.forget(blocks)
           yield* scheduler.want(blocks, false)
         }),
       ),
     endRange: turns.withPermits(1)(
       Effect.gen(function* () {
-        stored = stored.union(range)
-        yield* scheduler.forget(range)
-        range = BlockRanges.empty
+        if (range !== undefined) yield* scheduler.forget(range)
+        range = undefined
+        // What is written is in the account of the store once it is committed.
+        yield* store.flush
+        const { datasets } = yield* store.status
+        const payloads = datasets.find(({ name }) => name === "payloads")
+        stored = BlockRanges.fromRanges(payloads?.ranges ?? [])
         yield* readTop
         yield* ourHead.stored([...stored.ranges()])
       }),
@@ -271,9 +303,21 @@ const makeChainTop = Effect.fnUntraced(function* (startBlock: number, windowBloc
         }),
       ),
   }
-  const landing = { takes: (blockNumber: number) => !range.has(blockNumber), land }
+  /** In a range all is written as it comes, but what would put out the stored tip. */
+  const takes = ({ blockNumber, header }: BlockPayload): boolean => {
+    if (range === undefined) return true
+    const key = blockNumber === top.tip + 1 ? top.hashes.get(top.tip) : undefined
+    return key !== undefined && toHex(readHeader(header).parentHash) !== key
+  }
+  const landing = { takes, land }
   return { chainTop, landing }
 })
+
+/** The first block of the stored run that ends with `tip`; one above it where that is not stored. */
+const runStart = (stored: BlockRanges, tip: number): number => {
+  for (const [from, to] of stored.ranges()) if (from <= tip && to >= tip) return from
+  return tip + 1
+}
 
 const keysOf = (target: Target | undefined): ReadonlyMap<number, string> =>
   new Map(target?.path.map(({ number, key }) => [number, key]))

@@ -6,30 +6,30 @@
  *                 trusted head ─┘
  *
  * In: what peers, or a trusted node, show of the head. Out: targets and ranges; a run that ends only
- * when the chain went another way below the window. While there is nothing to follow it waits, and
- * says why.
+ * when the chain went another way below the window, or nobody serves a part of history. While there is
+ * nothing to follow it waits, and says why.
  *
- * Before the first range is fetched, the stored tip is held against the peers': a branch that lost
- * while the program was away is replaced first.
+ * Before a range is fetched, the stored tip is held against the peers' chain, or the trusted node's: a
+ * branch that lost while the program was away is replaced first.
  */
-import { Clock, Duration, Effect, type Scope } from "effect"
-import { BlockRanges } from "../domain/blockRanges.ts"
-import { fromHex } from "../domain/hex.ts"
+import { Clock, Duration, Effect } from "effect"
+import type { BlockRanges } from "../domain/blockRanges.ts"
 import { Terminal } from "../observe/Terminal.ts"
-import { PeerPool } from "../peers/PeerPool.ts"
 import { Scheduler } from "../scheduler/Scheduler.ts"
 import { Settings } from "../Settings.ts"
 import type { StoreError } from "../write/StoreError.ts"
-import type { TrustedHash } from "../write/storeProtocol.ts"
-import { storedTo } from "./BackfillState.ts"
 import { ChainTop } from "./ChainTop.ts"
-import { type HeadWatch, makeHeadWatch } from "./HeadWatch.ts"
-import type { BlockId } from "./headerTree.ts"
-import { type Move, nextMove, rangeTo } from "./nextMove.ts"
-import { decide, electorate, type PeerView, reachOf } from "./quorum.ts"
-import { targetShare } from "./targetShare.ts"
+import { makeHeadWatch } from "./HeadWatch.ts"
+import { makeMeasure } from "./Measure.ts"
+import { type Move, nextMove } from "./nextMove.ts"
+import { decide, type PeerView, tipIsHeld } from "./quorum.ts"
+import { makeFetchRange } from "./RangeFetch.ts"
 import { SyncState } from "./SyncState.ts"
-import type { AskTrustedHead, TrustedChain } from "./TrustedHead.ts"
+import { targetShare } from "./targetShare.ts"
+import type { TrustedHead } from "./TrustedHead.ts"
+import { trustedMove } from "./trustedMove.ts"
+import { watchTrusted } from "./TrustedWatch.ts"
+import { makeWaiting } from "./Waiting.ts"
 
 /** What to follow. */
 export interface FollowOptions {
@@ -39,21 +39,20 @@ export interface FollowOptions {
   /** Node ids in hex of the peers that may move the chain alone. */
   readonly trustedPeers: ReadonlySet<string>
   /** Undefined: the peers say where the head is. */
-  readonly trustedHead: AskTrustedHead | undefined
+  readonly trustedHead: TrustedHead | undefined
   /** Runs once when the first range is stored, before the head is followed; told the last block. */
   readonly afterHistory: (storedBlock: number) => Effect.Effect<void, StoreError>
 }
 
 /** Why a run that follows came to its end. */
-export interface FollowEnd {
-  readonly _tag: "TooDeep"
-  readonly tip: number
-}
+export type FollowEnd =
+  /** The chain went another way below the window of the stored block `tip`. */
+  | { readonly _tag: "TooDeep"; readonly tip: number }
+  /** Nobody has served these blocks for `giveUpMs`, and they lie below the window. */
+  | { readonly _tag: "Gaps"; readonly missing: BlockRanges }
 
 /** How often it is looked whether something is to be done. */
 const LOOK_EVERY_MS = 50
-/** A reason to wait that lasts so long is told. */
-const TELL_WAIT_AFTER_MS = 5_000
 
 /** Follows until the end; see the module. */
 export const follow = (options: FollowOptions) =>
@@ -64,11 +63,8 @@ export const follow = (options: FollowOptions) =>
       const terminal = yield* Terminal
       const follower = yield* makeFollower(options)
       yield* state.update({ phase: "backfill" })
-      const lost = yield* follower.settleTip
-      if (lost !== undefined) return lost
-      if (options.historyEnd > chainTop.top().tip) {
-        yield* follower.fetchRange(options.startBlock, options.historyEnd)
-      }
+      const end = yield* follower.backfill
+      if (end !== undefined) return end
       yield* options.afterHistory(chainTop.top().tip)
       yield* state.update({ phase: "following" })
       yield* terminal.log(`annals: following the head from block ${chainTop.top().tip} on`)
@@ -76,62 +72,50 @@ export const follow = (options: FollowOptions) =>
     }),
   )
 
+/** What was seen at one look. */
+interface Looked {
+  readonly views: ReadonlyArray<PeerView>
+  readonly move: Move
+}
+
 const makeFollower = Effect.fnUntraced(function* (options: FollowOptions) {
   const { startBlock, trustedPeers, trustedHead } = options
-  const { rollbackWindowBlocks, requestTimeoutMs } = yield* Settings
+  const { rollbackWindowBlocks: windowBlocks, requestTimeoutMs, giveUpMs } = yield* Settings
   const chainTop = yield* ChainTop
-  const scheduler = yield* Scheduler
   const state = yield* SyncState
   const watch = yield* makeHeadWatch(startBlock, trustedPeers)
-  const trusted =
-    trustedHead === undefined ? undefined : yield* watchTrusted(trustedHead, watch, chainTop)
+  const trusted = trustedHead === undefined ? undefined : yield* watchTrusted(trustedHead, watch)
   const waiting = yield* makeWaiting
-  const headOf = yield* makeHeadOf
-
-  /** What the peers, or the trusted node, lead to. */
-  const judge = (views: ReadonlyArray<PeerView>, reach: number | undefined): Move => {
-    const top = chainTop.top()
-    if (trusted !== undefined) return trustedMove(watch, trusted(), chainTop, rollbackWindowBlocks)
-    return nextMove(top, decide(top, views), reach, rollbackWindowBlocks)
-  }
-
-  let told = ""
-  /** Who has what of the target: nobody is asked for blocks in whose place it has others. */
-  const tellScheduler = Effect.fnUntraced(function* (views: ReadonlyArray<PeerView>) {
-    const target = chainTop.target()
-    const missing = chainTop.missing()
-    if (target === undefined || missing.count === 0) return
-    const now = `${watch.version()} ${target.path.at(-1)?.key}`
-    if (now === told) return
-    told = now
-    for (const { peerId, descent } of views) {
-      if (descent?._tag !== "Met") continue
-      const { has, lacks } = targetShare(target.path, missing, descent, chainTop.top())
-      yield* scheduler.seen(peerId, has, lacks)
-    }
+  const measure = yield* makeMeasure(trustedPeers, trusted)
+  const tellScheduler = yield* makeTellScheduler(watch.version)
+  const fetchRange = yield* makeFetchRange(startBlock, {
+    measure: Effect.asVoid(Effect.flatMap(watch.views, measure)),
+    waiting,
   })
 
-  /** How far the chain goes, as far as anybody is believed; told to the state. */
-  const measure = Effect.fnUntraced(function* (views: ReadonlyArray<PeerView>) {
-    const { quorum } = electorate(views)
-    const reach = yield* headOf(views, quorum)
-    const headBlock = trusted === undefined ? reach : trusted()?.head.number
-    if (headBlock !== undefined && headBlock !== state.facts().headBlock) {
-      yield* state.update({ headBlock })
-    }
-    return Number.isFinite(quorum) ? reach : undefined
+  /** What the peers, or the trusted node, lead to. */
+  const judge = Effect.fnUntraced(function* (
+    views: ReadonlyArray<PeerView>,
+    reach: number | undefined,
+  ): Effect.fn.Return<Move> {
+    const top = chainTop.top()
+    if (trusted === undefined) return nextMove(top, decide(top, views), reach, windowBlocks)
+    const said = yield* trusted()
+    if ("silence" in said) return { _tag: "Wait", reason: said.silence }
+    const { isBarred } = chainTop
+    return trustedMove(said, { top, windowBlocks, descend: watch.descend, isBarred })
   })
 
   /** Looks once, and gives what is to be done. */
-  const look = Effect.gen(function* () {
+  const look: Effect.Effect<Looked> = Effect.gen(function* () {
     yield* watch.look
     const views = yield* watch.views
     const reach = yield* measure(views)
     yield* state.update({ targetBlock: state.facts().headBlock })
-    return { views, move: judge(views, reach) }
+    return { views, move: yield* judge(views, reach) }
   })
 
-  const aim = Effect.fnUntraced(function* (move: Move, views: ReadonlyArray<PeerView>) {
+  const aim = Effect.fnUntraced(function* ({ move, views }: Looked) {
     yield* waiting(move._tag === "Wait" ? move.reason : undefined)
     if (move._tag === "Rest") yield* chainTop.retarget(undefined)
     if (move._tag === "Target") {
@@ -145,155 +129,108 @@ const makeFollower = Effect.fnUntraced(function* (options: FollowOptions) {
   const pause = Effect.sleep(Duration.millis(LOOK_EVERY_MS))
   const tooDeep = (): FollowEnd => ({ _tag: "TooDeep", tip: chainTop.top().tip })
 
-  /** Fetches a range as history is fetched, what is stored of it excepted. */
-  const fetchRange = Effect.fnUntraced(function* (from: number, to: number) {
-    const work = BlockRanges.of(from, to).subtract(chainTop.stored())
-    const before = chainTop.stored()
-    yield* state.update({ targetBlock: to })
-    yield* chainTop.beginRange(work)
-    const isDone = (): boolean =>
-      [...work.ranges()].every(([first, last]) => scheduler.doneTo(first) >= last)
-    while (!isDone()) {
-      // Nobody is asked for headers above the tip meanwhile: it lies far below the head.
-      yield* measure(yield* watch.views)
-      const end = storedTo(startBlock, before, scheduler.doneTo)
-      if (end !== state.facts().storedBlock) yield* state.update({ storedBlock: end })
-      yield* waiting((yield* hasPeers) ? undefined : "no peer is there to fetch from")
+  /** Whether the stored tip is of the chain that is followed, as far as anybody says. */
+  const isHeld = ({ move, views }: Looked, unopposed: boolean): boolean => {
+    if (trusted !== undefined) {
+      if (move._tag === "Target" || move._tag === "Rest") return true
+      if (move._tag === "Range" && move.tipHeld) return true
+    }
+    // A trusted node that cannot say leaves it to the peers: a range is only added to what is stored.
+    return tipIsHeld(chainTop.top(), views, unopposed)
+  }
+
+  /** Waits until the stored tip is known to be on the chain that is followed, or replaced by what is. */
+  const settleTip = Effect.gen(function* () {
+    const { tip, hashes } = chainTop.top()
+    if (!hashes.has(tip)) return undefined
+    const unopposedMs = (yield* Clock.currentTimeMillis) + requestTimeoutMs
+    for (;;) {
+      const looked = yield* look
+      const { move } = looked
+      if (move._tag === "TooDeep") return tooDeep()
+      if (move._tag === "Target" && move.ancestor < chainTop.top().tip) yield* aim(looked)
+      else if (isHeld(looked, (yield* Clock.currentTimeMillis) >= unopposedMs)) return undefined
+      else {
+        const { tip: now } = chainTop.top()
+        yield* waiting(
+          move._tag === "Wait"
+            ? move.reason
+            : `it is not known whether block ${now}, the last that is stored, is of the peers' chain`,
+        )
+      }
       yield* pause
     }
-    yield* chainTop.endRange
   })
 
-  const pool = yield* PeerPool
-  const hasPeers = Effect.map(pool.connected, (peers) => peers.length > 0)
+  /**
+   * Fetches the lowest hole by the hashes that a quorum of peers shows: so what is stored around it makes
+   * way, where it is of another chain. Whether it is closed within `giveUpMs`.
+   */
+  const mend = Effect.fnUntraced(function* (missing: BlockRanges) {
+    const last = missing.runEnd(missing.next(0) ?? 0)
+    const untilMs = (yield* Clock.currentTimeMillis) + giveUpMs
+    while (chainTop.top().tip < last && (yield* Clock.currentTimeMillis) < untilMs) {
+      const { views } = yield* look
+      const top = chainTop.top()
+      const move = nextMove(top, decide(top, views), undefined, windowBlocks)
+      if (move._tag === "Target" && move.ancestor === top.tip) yield* aim({ move, views })
+      yield* pause
+    }
+    return chainTop.top().tip >= last
+  })
+
+  /** A range, once the tip below it is settled; undefined: the run goes on. */
+  const fetchSettled = Effect.fnUntraced(function* (from: number, to: number) {
+    const end = (yield* settleTip) ?? (yield* fetchRange(from, to))
+    return end?._tag === "Gaps" && (yield* mend(end.missing)) ? undefined : end
+  })
 
   return {
-    fetchRange,
-    /** Waits until the stored tip is known to be on the peers' chain, or nobody can say. */
-    settleTip: Effect.gen(function* () {
-      if (chainTop.top().tip < startBlock) return undefined
-      const untilMs = (yield* Clock.currentTimeMillis) + requestTimeoutMs
+    /** The history below the window: of the head that was measured, or of a lower one that is believed. */
+    backfill: Effect.gen(function* () {
+      yield* measure(yield* watch.views)
       for (;;) {
-        const { views, move } = yield* look
-        if (move._tag === "TooDeep") return tooDeep()
-        const leaves = move._tag === "Target" && move.ancestor < chainTop.top().tip
-        if (leaves) yield* aim(move, views)
-        else if (move._tag !== "Wait" || (yield* Clock.currentTimeMillis) >= untilMs)
-          return undefined
+        const { headBlock } = state.facts()
+        const believed = headBlock === undefined ? Infinity : headBlock - windowBlocks
+        const to = Math.min(options.historyEnd, believed)
+        if (to <= chainTop.top().tip) return undefined
+        const end = yield* fetchSettled(startBlock, to)
+        if (end !== undefined) return end
         yield* pause
       }
     }),
     run: Effect.gen(function* () {
       for (;;) {
-        const { views, move } = yield* look
+        const looked = yield* look
+        const { move } = looked
         if (move._tag === "TooDeep") return tooDeep()
-        if (move._tag === "Range") yield* fetchRange(move.from, move.to)
-        else yield* aim(move, views)
+        if (move._tag === "Range") {
+          const end = yield* fetchSettled(move.from, move.to)
+          if (end !== undefined) return end
+        } else yield* aim(looked)
         yield* pause
       }
     }),
   }
 })
 
-/** The move that a trusted head asks for. */
-const trustedMove = (
-  watch: HeadWatch,
-  chain: TrustedChain | undefined,
-  chainTop: ChainTop["Type"],
-  windowBlocks: number,
-): Move => {
-  if (chain === undefined)
-    return { _tag: "Wait", reason: "the trusted head has not been heard yet" }
-  const top = chainTop.top()
-  const descent = watch.descend(chain.head)
-  switch (descent._tag) {
-    case "Met": {
-      const { ancestor, path } = descent
-      const [first] = path
-      if (first === undefined) return { _tag: "Rest" }
-      const range = ancestor === top.tip ? rangeTo(top, chain.head.number, windowBlocks) : undefined
-      if (range !== undefined) return range
-      if (chainTop.isBarred(first.key)) {
-        return { _tag: "Wait", reason: "the trusted head's chain does not fit the store" }
-      }
-      return { _tag: "Target", ancestor, path }
-    }
-    case "Deep":
-      return { _tag: "TooDeep" }
-    case "Missing":
-      return (
-        rangeTo(top, chain.head.number, windowBlocks) ?? {
-          _tag: "Wait",
-          reason: `no peer has shown block ${chain.head.number} of the trusted head`,
-        }
-      )
-    case "Behind":
-      return { _tag: "Rest" }
-    case "Broken":
-      return { _tag: "Wait", reason: "the trusted head is of no chain" }
-  }
-}
-
-/** The head that is believed: what a quorum reaches, or the highest there is where one peer is alone. */
-const makeHeadOf = Effect.map(PeerPool, (pool) =>
-  Effect.fnUntraced(function* (views: ReadonlyArray<PeerView>, quorum: number) {
-    const voters = new Set(views.map(({ peerId }) => peerId))
-    const heads = (yield* pool.connected)
-      .filter(({ peer }) => voters.has(peer.peerId))
-      .map(({ serves }) => serves.headers?.to ?? -1)
-    return reachOf(heads, Number.isFinite(quorum) ? quorum : 1)
-  }),
-)
-
-/** Gives what tells why nothing moves, once it has lasted. */
-const makeWaiting = Effect.gen(function* () {
-  const terminal = yield* Terminal
-  const state = yield* SyncState
-  let reason: string | undefined
-  let sinceMs = 0
-  let told: string | undefined
-  return Effect.fnUntraced(function* (now: string | undefined) {
-    const nowMs = yield* Clock.currentTimeMillis
-    if (now !== reason) {
-      reason = now
-      sinceMs = nowMs
-      yield* state.update({ stalled: now })
-    }
-    if (now === undefined || now === told || nowMs - sinceMs < TELL_WAIT_AFTER_MS) return
+/** Gives what tells the scheduler who has what of the target, when that has changed. */
+const makeTellScheduler = Effect.fnUntraced(function* (version: () => number) {
+  const chainTop = yield* ChainTop
+  const scheduler = yield* Scheduler
+  let told = ""
+  // Nobody is asked for blocks in whose place it has others.
+  return Effect.fnUntraced(function* (views: ReadonlyArray<PeerView>) {
+    const target = chainTop.target()
+    const missing = chainTop.missing()
+    if (target === undefined || missing.count === 0) return
+    const now = `${version()} ${target.path.at(-1)?.key}`
+    if (now === told) return
     told = now
-    yield* terminal.log(`annals: waiting: ${now}`, "warning")
+    for (const { peerId, descent } of views) {
+      if (descent?._tag !== "Met") continue
+      const { has, lacks } = targetShare(target.path, missing, descent, chainTop.top())
+      yield* scheduler.seen(peerId, has, lacks)
+    }
   })
 })
-
-/** Asks the trusted node again and again; gives what it said last. */
-const watchTrusted = Effect.fnUntraced(function* (
-  ask: AskTrustedHead,
-  watch: HeadWatch,
-  chainTop: ChainTop["Type"],
-): Effect.fn.Return<() => TrustedChain | undefined, never, Settings | Terminal | Scope.Scope> {
-  const { followEveryMs } = yield* Settings
-  const terminal = yield* Terminal
-  let chain: TrustedChain | undefined
-  let warned = false
-  yield* ask.pipe(
-    Effect.flatMap((said) => {
-      chain = said
-      watch.seek(said.head)
-      return chainTop.mark({ safe: markOf(said.safe), finalized: markOf(said.finalized) })
-    }),
-    Effect.catchTag("TrustedHeadUnavailable", ({ reason }) => {
-      if (warned) return Effect.void
-      warned = true
-      return terminal.log(`annals: --trusted-head does not answer (${reason}); waiting`, "warning")
-    }),
-    // The run hears of a broken store from its writer.
-    Effect.catchTag("StoreError", () => Effect.void),
-    Effect.zipRight(Effect.sleep(Duration.millis(followEveryMs))),
-    Effect.forever,
-    Effect.forkScoped,
-  )
-  return () => chain
-})
-
-const markOf = (block: BlockId | undefined): TrustedHash | undefined =>
-  block && { blockNumber: block.number, hash: fromHex(block.key) }

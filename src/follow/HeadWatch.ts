@@ -3,7 +3,8 @@
  * leads down to the stored chain.
  *
  * In: the peers of the pool that we dialled (anyone can dial us, as often as they like) and those that
- * are trusted. Out: a {@link PeerView} of each. A peer is asked every `everyMs`, and at once when it
+ * are trusted. Out: a {@link PeerView} of each, and of each trusted one that is not there, since its say
+ * is nobody's. A peer is asked every `everyMs`, and at once when it
  * announces another head (BlockRangeUpdate, EIP-7642). Mostly that is one small answer: the header of
  * our tip and those above it. Where its chain is another one, the headers below are asked for by hash,
  * down to the rollback window at most.
@@ -12,7 +13,7 @@
  * a peer that has nothing new is none.
  *
  * Invariants: of each peer one question at a time, each with a deadline; at most {@link MOST_WATCHED}
- * peers; what is remembered of headers is bounded by the {@link HeaderTree}.
+ * peers, chosen by `watchChoice.ts`; what is remembered of headers is bounded by the {@link HeaderTree}.
  */
 import { Clock, Effect, FiberSet, type Scope } from "effect"
 import { readHeader } from "../domain/header.ts"
@@ -26,7 +27,8 @@ import { type PooledPeer, PeerPool } from "../peers/PeerPool.ts"
 import { Settings } from "../Settings.ts"
 import { ChainTop } from "./ChainTop.ts"
 import { type BlockId, type Descent, HeaderTree, linked } from "./headerTree.ts"
-import type { PeerView } from "./quorum.ts"
+import { isOut, type PeerView } from "./quorum.ts"
+import { type Candidate, chooseWatched, rotated } from "./watchChoice.ts"
 
 /** See the module. */
 export interface HeadWatch {
@@ -44,7 +46,7 @@ export interface HeadWatch {
 
 /** Peers that are watched; more agree no better. */
 export const MOST_WATCHED = 16
-/** Headers asked for above the tip: 16 peers' answers fill half of the tree. */
+/** Headers asked for above the tip. */
 export const HEADERS_ASKED = 192
 /** No peer is asked more often, whatever it announces. */
 const LEAST_PAUSE_MS = 100
@@ -52,9 +54,14 @@ const LEAST_PAUSE_MS = 100
 const MOST_STEPS_DOWN = 8
 /** A head that was seen so many intervals ago counts no more. */
 const STALE_INTERVALS = 8
+/** Where peers wait for a place, one changes hands every so many intervals. */
+const ROTATE_INTERVALS = 4
+/** Peers that lost their place and are remembered. */
+const MOST_LEFT = 1_024
 
 /** What is known of a peer that is watched. */
 interface Watched {
+  firstAskedMs: number | undefined
   askedMs: number
   asking: boolean
   announced: string
@@ -77,19 +84,52 @@ export const makeHeadWatch = Effect.fnUntraced(function* (
   const fibers = yield* FiberSet.make()
   const tree = new HeaderTree()
   const watched = new Map<string, Watched>()
+  /** When who was watched lost its place to another, the longest ago first. */
+  const left = new Map<string, number>()
+  let rotatedMs = yield* Clock.currentTimeMillis
   let sought: BlockId | undefined
   let version = 0
 
-  const chosen = Effect.map(pool.connected, (peers) =>
-    peers
-      .filter(({ peer }) => !peer.inbound || trustedPeers.has(peer.peerId))
-      .sort((a, b) => rank(b, trustedPeers) - rank(a, trustedPeers))
-      .slice(0, MOST_WATCHED),
+  const eligible = Effect.map(pool.connected, (peers) =>
+    peers.filter(({ peer }) => !peer.inbound || trustedPeers.has(peer.peerId)),
   )
 
-  const remember = ({ header, hash }: Pick<HashedHeader, "header" | "hash">): BlockId => {
+  const candidateOf = ({ peer: { peerId }, serves }: PooledPeer, nowMs: number): Candidate => {
+    const entry = watched.get(peerId)
+    const descent = entry === undefined ? undefined : descentOf(entry, nowMs)
+    return {
+      peerId,
+      trusted: trustedPeers.has(peerId),
+      watched: entry !== undefined,
+      out: (descent !== undefined && isOut(descent)) || nowMs < (entry?.restUntilMs ?? 0),
+      leftMs: entry === undefined ? left.get(peerId) : undefined,
+      head: serves.headers?.to ?? -1,
+    }
+  }
+
+  /** Who has a place now; where it is due, with one place changed. */
+  const choose = Effect.fnUntraced(function* (mayRotate: boolean) {
+    const nowMs = yield* Clock.currentTimeMillis
+    const peers = yield* eligible
+    if (peers.length <= MOST_WATCHED) return peers
+    const candidates = peers.map((pooled) => candidateOf(pooled, nowMs))
+    const restMs = STALE_INTERVALS * followEveryMs
+    let chosen = chooseWatched(candidates, MOST_WATCHED, nowMs, restMs)
+    if (mayRotate && nowMs - rotatedMs >= ROTATE_INTERVALS * followEveryMs) {
+      rotatedMs = nowMs
+      chosen = rotated(chosen, candidates)
+    }
+    const ids = new Set(chosen.map(({ peerId }) => peerId))
+    return peers.filter(({ peer }) => ids.has(peer.peerId))
+  })
+
+  const remember = (
+    peerId: string,
+    { header, hash }: Pick<HashedHeader, "header" | "hash">,
+  ): BlockId => {
     const known = linked(header.number, hash, header.parentHash)
-    tree.add(known)
+    // Who lost its place meanwhile is remembered no more.
+    if (watched.has(peerId)) tree.add(peerId, known)
     return known
   }
 
@@ -107,7 +147,7 @@ export const makeHeadWatch = Effect.fnUntraced(function* (
       )
       if (answer.headers.length === 0) return
       for (const header of yield* downwards(peer.peerId, descent.key, answer.headers)) {
-        remember(header)
+        remember(peer.peerId, header)
       }
     }
   })
@@ -122,17 +162,20 @@ export const makeHeadWatch = Effect.fnUntraced(function* (
     const { headers: items } = yield* peer.getBlockHeaders(query, requestTimeoutMs)
     const headers = checkHeaders(from, items)
     if ("what" in headers) return yield* new WrongHeader({ peerId, ...headers })
-    const ids = headers.map(remember)
+    const ids = headers.map((header) => remember(peerId, header))
     const last = headers.at(-1)
     entry.more = headers.length >= HEADERS_ASKED
     if (last !== undefined) {
-      if (!entry.more) pool.sawHead(peerId, last)
+      // With more above, it is still more than was known of it before.
+      if (!entry.more || last.header.number > (serves.headers?.to ?? -1)) {
+        pool.sawHead(peerId, last)
+      }
       return ids.at(-1)!
     }
     const hint = Math.min(serves.headers?.to ?? 0, from - 1)
     const head = yield* searchHead(peer, requestTimeoutMs, Math.max(hint, 0))
     pool.sawHead(peerId, head)
-    return remember(head)
+    return remember(peerId, head)
   })
 
   const ask = (pooled: PooledPeer, entry: Watched): Effect.Effect<void> =>
@@ -177,11 +220,25 @@ export const makeHeadWatch = Effect.fnUntraced(function* (
     nowMs - askedMs >= SEEK_EVERY_MS &&
     tree.descend(sought, chainTop.top())._tag === "Missing"
 
+  /** Forgets who has no place any more; when it lost it, where it is still connected. */
+  const dropOthers = Effect.fnUntraced(function* (peers: ReadonlyArray<PooledPeer>, nowMs: number) {
+    const there = new Set(peers.map(({ peer }) => peer.peerId))
+    const connected = new Set((yield* eligible).map(({ peer }) => peer.peerId))
+    for (const peerId of watched.keys()) {
+      if (there.has(peerId)) continue
+      watched.delete(peerId)
+      tree.forget(peerId)
+      if (connected.has(peerId)) left.set(peerId, nowMs)
+    }
+    for (const peerId of left.keys()) {
+      if (there.has(peerId) || left.size > MOST_LEFT) left.delete(peerId)
+    }
+  })
+
   const look = Effect.gen(function* () {
     const nowMs = yield* Clock.currentTimeMillis
-    const peers = yield* chosen
-    const there = new Set(peers.map(({ peer }) => peer.peerId))
-    for (const peerId of watched.keys()) if (!there.has(peerId)) watched.delete(peerId)
+    const peers = yield* choose(true)
+    yield* dropOthers(peers, nowMs)
     for (const pooled of peers) {
       const { peerId } = pooled.peer
       const entry = watched.get(peerId) ?? newcomer()
@@ -189,6 +246,7 @@ export const makeHeadWatch = Effect.fnUntraced(function* (
       if (!isDue(pooled, entry, nowMs)) continue
       entry.asking = true
       entry.askedMs = nowMs
+      entry.firstAskedMs ??= nowMs
       entry.announced = announcedBy(pooled)
       yield* FiberSet.run(fibers, ask(pooled, entry))
     }
@@ -199,23 +257,40 @@ export const makeHeadWatch = Effect.fnUntraced(function* (
     if (head === undefined || nowMs - seenMs > STALE_INTERVALS * followEveryMs) return undefined
     const descent = tree.descend(head, chainTop.top())
     if (descent._tag === "Missing") return undefined
-    const first = descent._tag === "Met" ? descent.path[0] : undefined
-    return first !== undefined && chainTop.isBarred(first.key) ? { _tag: "Broken" } : descent
+    const barred = descent._tag === "Met" && chainTop.isBarred(descent.path)
+    return barred ? { _tag: "Broken" } : descent
+  }
+
+  /** Whether a first answer may still come. */
+  const isAwaited = (entry: Watched | undefined, nowMs: number): boolean =>
+    entry === undefined ||
+    (entry.head === undefined && nowMs - (entry.firstAskedMs ?? nowMs) < requestTimeoutMs)
+
+  const viewOf = (peerId: string, nowMs: number): PeerView => {
+    const entry = watched.get(peerId)
+    return {
+      peerId,
+      trusted: trustedPeers.has(peerId),
+      descent: entry === undefined ? undefined : descentOf(entry, nowMs),
+      awaited: isAwaited(entry, nowMs),
+    }
   }
 
   return {
     look,
     views: Effect.gen(function* () {
       const nowMs = yield* Clock.currentTimeMillis
-      const peers = yield* chosen
-      return peers.map(({ peer: { peerId } }): PeerView => {
-        const entry = watched.get(peerId)
-        return {
+      const ids = new Set((yield* choose(false)).map(({ peer }) => peer.peerId))
+      const away = [...trustedPeers].filter((peerId) => !ids.has(peerId))
+      return [
+        ...[...ids].map((peerId) => viewOf(peerId, nowMs)),
+        ...away.map((peerId): PeerView => ({
           peerId,
-          trusted: trustedPeers.has(peerId),
-          descent: entry === undefined ? undefined : descentOf(entry, nowMs),
-        }
-      })
+          trusted: true,
+          descent: undefined,
+          awaited: false,
+        })),
+      ]
     }),
     descend: (block) => tree.descend(block, chainTop.top()),
     seek: (block) => {
@@ -231,6 +306,7 @@ const SEEK_EVERY_MS = 500
 const MOST_DOWN_AT_ONCE = 512
 
 const newcomer = (): Watched => ({
+  firstAskedMs: undefined,
   askedMs: -Infinity,
   asking: false,
   announced: "",
@@ -239,10 +315,6 @@ const newcomer = (): Watched => ({
   more: false,
   restUntilMs: 0,
 })
-
-/** Trusted ones first: with many peers they are watched in any case. */
-const rank = ({ peer }: PooledPeer, trustedPeers: ReadonlySet<string>): number =>
-  trustedPeers.has(peer.peerId) ? 1 : 0
 
 const announcedBy = ({ peer }: PooledPeer): string => {
   const range = peer.announcedRange()

@@ -19,7 +19,7 @@ export interface SyncFacts {
   readonly storedBlock: number
   /** Chain reorganisations that this run has written. */
   readonly reorgs: number
-  /** Why the head is not followed just now, in a few words; undefined while it is. */
+  /** Why it goes on no further, in a few words, once that has lasted; undefined while it does. */
   readonly stalled: string | undefined
 }
 
@@ -56,6 +56,7 @@ export class SyncState extends Context.Tag("annals/SyncState")<SyncState, SyncSt
           blocksBehind: behind(facts),
           behindSinceMs,
           reorgs: facts.reorgs,
+          stalled: facts.stalled,
         }),
         update: (change) =>
           Effect.map(Clock.currentTimeMillis, (nowMs) => {

@@ -31,16 +31,23 @@ export class TrustedHeadUnavailable extends Data.TaggedError("TrustedHeadUnavail
   readonly reason: string
 }> {}
 
-/** Asks the node. */
-export type AskTrustedHead = Effect.Effect<TrustedChain, TrustedHeadUnavailable>
+/** A node to ask. */
+export interface TrustedHead {
+  /** What it says of its head now. */
+  readonly ask: Effect.Effect<TrustedChain, TrustedHeadUnavailable>
+  /** The block of its chain at a height; undefined where it is not to be asked that, or has none. */
+  readonly blockAt: (number: number) => Effect.Effect<BlockId | undefined, TrustedHeadUnavailable>
+}
+
+type AskTrustedHead = TrustedHead["ask"]
 
 /** How long one question may take. */
 const QUESTION_MS = 5_000
 /** The most that is read of an answer: a beacon block has all of its transactions, in hex. */
 const MOST_ANSWER_BYTES = 32 * 1024 * 1024
 
-/** Gives the effect that asks the node at `url`, of a chain with this id. */
-export const makeTrustedHead = (url: string, chainId: bigint): AskTrustedHead => {
+/** The node at `url`, of a chain with this id. Beacon nodes know no block by its number alone. */
+export const makeTrustedHead = (url: string, chainId: bigint): TrustedHead => {
   let kind: "execution" | "beacon" | undefined
   const base = url.replace(/\/+$/u, "")
   const execution = askExecution(url)
@@ -59,9 +66,16 @@ export const makeTrustedHead = (url: string, chainId: bigint): AskTrustedHead =>
     return yield* unavailable("it answers neither as an execution client nor as a beacon node")
   })
 
-  return Effect.suspend(() => (kind === undefined ? detect : Effect.succeed(kind))).pipe(
-    Effect.flatMap((found) => (found === "execution" ? execution : beacon)),
-  )
+  const known = Effect.suspend(() => (kind === undefined ? detect : Effect.succeed(kind)))
+  return {
+    ask: Effect.flatMap(known, (found) => (found === "execution" ? execution : beacon)),
+    blockAt: (number) =>
+      Effect.flatMap(known, (found) =>
+        found === "execution"
+          ? askBlock(url, `0x${number.toString(16)}`)
+          : Effect.succeed(undefined),
+      ),
+  }
 }
 
 const noAnswer = (): undefined => undefined
@@ -69,11 +83,13 @@ const noAnswer = (): undefined => undefined
 const unavailable = (reason: string): Effect.Effect<never, TrustedHeadUnavailable> =>
   Effect.fail(new TrustedHeadUnavailable({ reason }))
 
+const askBlock = (url: string, tag: string) =>
+  Effect.map(rpc(url, "eth_getBlockByNumber", [tag, false]), (answer) =>
+    rpcBlock(rpcResult(answer)),
+  )
+
 const askExecution = (url: string): AskTrustedHead => {
-  const block = (tag: string) =>
-    Effect.map(rpc(url, "eth_getBlockByNumber", [tag, false]), (answer) =>
-      rpcBlock(rpcResult(answer)),
-    )
+  const block = (tag: string) => askBlock(url, tag)
   return Effect.gen(function* () {
     const head = yield* block("latest")
     if (head === undefined) return yield* unavailable("it names no latest block")

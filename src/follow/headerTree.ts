@@ -11,7 +11,8 @@
  * ```
  *
  * Invariants: a path is linked, each block the parent of the next, and the first one the child of
- * the ancestor; at most {@link MOST_HEADERS} headers are kept, the oldest go first.
+ * the ancestor; of each peer at most {@link MOST_HEADERS_OF_ONE} headers are kept, its oldest go first,
+ * so that what one peer sends displaces nothing of another.
  */
 import { toHex } from "../domain/hex.ts"
 
@@ -33,6 +34,8 @@ export interface StoredTop {
   readonly tip: number
   /** The lowest block that may be an ancestor: the window's end, or the block below the run. */
   readonly floor: number
+  /** Whether the floor is the block below the run: nothing is stored there that could be contradicted. */
+  readonly floorIsOpen: boolean
   /** Hashes in hex from the floor, where it is stored, to the tip. */
   readonly hashes: ReadonlyMap<number, string>
 }
@@ -50,36 +53,56 @@ export type Descent =
   /** The head lies below the floor: its peer is far behind. */
   | { readonly _tag: "Behind" }
 
-/** Headers kept: 16 peers with all that one answer holds, some 200 bytes each. */
-export const MOST_HEADERS = 6_144
+/** Headers kept of one peer, some 200 bytes each: a deep window and what one answer holds above. */
+export const MOST_HEADERS_OF_ONE = 1_536
+
+/** A header, and how many peers' share it is in. */
+interface Kept {
+  readonly header: LinkedHeader
+  owners: number
+}
 
 /** See the module. */
 export class HeaderTree {
-  readonly #headers = new Map<string, LinkedHeader>()
+  readonly #headers = new Map<string, Kept>()
+  /** The keys of each peer's headers, the youngest last. */
+  readonly #shares = new Map<string, Set<string>>()
 
   get size(): number {
     return this.#headers.size
   }
 
-  add(header: LinkedHeader): void {
-    // Deleting first moves the header to the young end of the map's order.
-    this.#headers.delete(header.key)
-    this.#headers.set(header.key, header)
-    for (const oldest of this.#headers.keys()) {
-      if (this.#headers.size <= MOST_HEADERS) return
-      this.#headers.delete(oldest)
+  /** Keeps a header that `peerId` sent. */
+  add(peerId: string, header: LinkedHeader): void {
+    const share = this.#shares.get(peerId) ?? new Set()
+    this.#shares.set(peerId, share)
+    const kept = this.#headers.get(header.key) ?? { header, owners: 0 }
+    this.#headers.set(header.key, kept)
+    // Deleting first moves the header to the young end of the share's order.
+    if (!share.delete(header.key)) kept.owners += 1
+    share.add(header.key)
+    for (const oldest of share) {
+      if (share.size <= MOST_HEADERS_OF_ONE) return
+      share.delete(oldest)
+      this.#release(oldest)
     }
   }
 
   get(key: string): LinkedHeader | undefined {
-    return this.#headers.get(key)
+    return this.#headers.get(key)?.header
   }
 
-  /** Forgets what lies below a height. */
-  pruneBelow(number: number): void {
-    for (const header of this.#headers.values()) {
-      if (header.number < number) this.#headers.delete(header.key)
-    }
+  /** Forgets the share of a peer; what others sent as well stays. */
+  forget(peerId: string): void {
+    for (const key of this.#shares.get(peerId) ?? []) this.#release(key)
+    this.#shares.delete(peerId)
+  }
+
+  #release(key: string): void {
+    const kept = this.#headers.get(key)
+    if (kept === undefined) return
+    kept.owners -= 1
+    if (kept.owners === 0) this.#headers.delete(key)
   }
 
   /** How the block `key` leads down to the stored chain. */
@@ -92,11 +115,10 @@ export class HeaderTree {
     })
     for (let at: BlockId = { number, key }; ;) {
       if (top.hashes.get(at.number) === at.key) return met(at.number)
-      // Below the stored run anything may be: there is nothing to contradict.
-      if (at.number === top.floor && !top.hashes.has(at.number)) return met(at.number)
+      if (at.number === top.floor && top.floorIsOpen) return met(at.number)
       if (at.number < top.floor) return { _tag: "Behind" }
       if (at.number === top.floor) return { _tag: "Deep", key: at.key }
-      const header = this.#headers.get(at.key)
+      const header = this.get(at.key)
       if (header === undefined) return { _tag: "Missing", number: at.number, key: at.key }
       if (header.number !== at.number) return { _tag: "Broken" }
       path.push(header)

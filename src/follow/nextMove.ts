@@ -13,8 +13,16 @@ export type Move =
   | { readonly _tag: "Rest" }
   /** Nothing can be done now; `reason` says why, in a few words. */
   | { readonly _tag: "Wait"; readonly reason: string }
-  /** Fetch these blocks as a range, both ends inclusive. */
-  | { readonly _tag: "Range"; readonly from: number; readonly to: number }
+  /**
+   * Fetch these blocks as a range, both ends inclusive. `tipHeld`: the stored tip below it is known to
+   * be of the chain that is followed; otherwise that is to be found out first.
+   */
+  | {
+      readonly _tag: "Range"
+      readonly from: number
+      readonly to: number
+      readonly tipHeld: boolean
+    }
   /** Have this path above `ancestor`. */
   | { readonly _tag: "Target"; readonly ancestor: number; readonly path: ReadonlyArray<BlockId> }
   /** End the run: the chain went another way below the window. */
@@ -52,13 +60,15 @@ export const rangeTo = (
   windowBlocks: number,
 ): Extract<Move, { readonly _tag: "Range" }> | undefined => {
   const to = (reach ?? -1) - windowBlocks
-  return to - tip >= LEAST_RANGE_BLOCKS ? { _tag: "Range", from: tip + 1, to } : undefined
+  if (to - tip < LEAST_RANGE_BLOCKS) return undefined
+  return { _tag: "Range", from: tip + 1, to, tipHeld: true }
 }
 
 const waitingFor = ({
   voters,
   quorum,
 }: Extract<Decision, { readonly _tag: "NoQuorum" }>): string => {
+  if (quorum === 1) return "no trusted peer shows a chain that leads on"
   if (Number.isFinite(quorum)) return `${voters} of the ${quorum} peers that have to agree do so`
   return voters === 0
     ? "no peer is there to follow"

@@ -5,16 +5,18 @@
  * a {@link Decision}.
  *
  * The rule. A block needs a quorum: 3 peers that have it in their chain where 3 or more are connected,
- * both where there are 2. One peer alone moves nothing, unless the user trusts it; then trusted peers
- * decide, and nobody else. From the lowest block that the peers have in common the chain is walked up:
+ * both where there are 2. One peer alone moves nothing, unless the user trusts it. Where trusted peers
+ * were named they decide, and nobody else, be they silent, far behind or away: then nothing moves. From the lowest block that the peers have in common the chain is walked up:
  * at each height to the child that most of the peers that are left have, as long as a quorum has it.
- * A tie stays with the stored chain, else with the child that leads higher.
+ * A tie stays with the stored chain, else with the child that leads higher. The stored chain is left
+ * only when those that were not heard yet could not turn the vote, as long as they are waited for.
  *
  * Invariants, each with a property test of its name:
  * - Q1  Fewer than a quorum of peers change nothing, whatever they show.
  * - Q2  What is decided is a path of blocks, each the child of the one before, and each in the chain
  *       of a quorum.
- * - Q3  The stored chain is left only for one that more peers have than the stored block it replaces.
+ * - Q3  The stored chain is left only for one that more peers have than the stored block it replaces,
+ *       with all that are still waited for on the stored block's side.
  * - Q4  The order of the peers makes no difference.
  * - Q5  Peers that are behind on the stored chain take nothing back.
  */
@@ -24,8 +26,10 @@ import type { BlockId, Descent, StoredTop } from "./headerTree.ts"
 export interface PeerView {
   readonly peerId: string
   readonly trusted: boolean
-  /** Undefined: it was not heard yet. */
+  /** Undefined: it was not heard yet, or is not there. */
   readonly descent: Descent | undefined
+  /** Not heard yet, and asked so shortly ago that an answer may come. */
+  readonly awaited: boolean
 }
 
 /** What follows. */
@@ -58,40 +62,75 @@ export const quorumOf = (peers: number): number =>
 
 /** See the module. `views` are of all peers that may have a say, heard or not. */
 export const decide = (top: StoredTop, views: ReadonlyArray<PeerView>): Decision => {
-  const { voters, quorum } = electorate(views)
+  const { voters, counted, quorum } = electorate(views)
+  const awaited = counted.filter((view) => view.awaited).length
   const met = voters.flatMap(({ descent }) => (descent._tag === "Met" ? [descent] : []))
   const deepVotes = mostCommon(
     voters.flatMap(({ descent }) => (descent._tag === "Deep" ? [descent.key] : [])),
   )
-  if (deepVotes >= quorum && deepVotes > met.length) return { _tag: "TooDeep", votes: deepVotes }
+  if (deepVotes >= quorum && deepVotes > met.length) {
+    const needed = met.length + awaited + 1
+    return deepVotes >= needed
+      ? { _tag: "TooDeep", votes: deepVotes }
+      : { _tag: "NoQuorum", voters: deepVotes, quorum: needed }
+  }
   if (met.length < quorum) return { _tag: "NoQuorum", voters: met.length, quorum }
-  return walk(top, met, quorum)
+  const decision = walk(top, met, quorum)
+  if (decision._tag !== "Advance" || decision.ancestor >= top.tip) return decision
+  const { ancestor, path } = decision
+  const against = met.filter((view) => view.ancestor > ancestor).length
+  const votes = met.filter((view) => blockOf(view, top, ancestor + 1) === path[0]?.key).length
+  const needed = against + awaited + 1
+  return votes >= needed ? decision : { _tag: "NoQuorum", voters: votes, quorum: needed }
+}
+
+/** Whether the stored tip is on the chain of a quorum; pure, and no vote on anything above it. */
+export const tipIsHeld = (
+  { tip }: Pick<StoredTop, "tip">,
+  views: ReadonlyArray<PeerView>,
+  /** Whether it is enough, with too few for a quorum, that somebody has it and nobody another one. */
+  unopposed: boolean,
+): boolean => {
+  const { voters, quorum } = electorate(views)
+  const has = voters.filter(({ descent }) => descent._tag === "Met" && descent.ancestor === tip)
+  if (has.length >= quorum) return true
+  const opposed = voters.some(
+    ({ descent }) =>
+      descent._tag === "Deep" ||
+      (descent._tag === "Met" && descent.ancestor < tip && descent.path.length > 0),
+  )
+  return unopposed && !opposed && has.length > 0
 }
 
 /** A peer that was heard. */
 type Voter = PeerView & { readonly descent: Descent }
 
 /**
- * Who has a say, and how many of them have to agree. Who is far behind still syncs itself, and is not
- * waited for; who was not heard is.
+ * Who has a say: `counted` are all that may vote, `voters` those of them that were heard, `quorum` is
+ * how many have to agree. Who is far behind still syncs itself, and is not waited for; who was not heard
+ * is. A trusted peer that is behind, shows no chain or is away leaves its say to nobody.
  */
 export const electorate = (
   views: ReadonlyArray<PeerView>,
-): { readonly voters: ReadonlyArray<Voter>; readonly quorum: number } => {
+): {
+  readonly voters: ReadonlyArray<Voter>
+  readonly counted: ReadonlyArray<PeerView>
+  readonly quorum: number
+} => {
   const heard = views.flatMap((view): Array<Voter> => {
     const { descent } = view
     return descent === undefined || isOut(descent) ? [] : [{ ...view, descent }]
   })
-  const counted = views.filter(({ descent }) => descent === undefined || !isOut(descent))
-  // One that is there and was not heard yet is waited for: nobody else speaks in its place.
-  if (counted.some(({ trusted }) => trusted)) {
-    return { voters: heard.filter(({ trusted }) => trusted), quorum: 1 }
+  const trusted = views.filter((view) => view.trusted)
+  if (trusted.length > 0) {
+    return { voters: heard.filter((view) => view.trusted), counted: trusted, quorum: 1 }
   }
-  return { voters: heard, quorum: quorumOf(counted.length) }
+  const counted = views.filter(({ descent }) => descent === undefined || !isOut(descent))
+  return { voters: heard, counted, quorum: quorumOf(counted.length) }
 }
 
-/** Whether the peer has no say: it is far behind, or shows no chain. */
-const isOut = ({ _tag }: Descent): boolean => _tag === "Behind" || _tag === "Broken"
+/** Whether a peer has no say: it is far behind, or shows no chain. */
+export const isOut = ({ _tag }: Descent): boolean => _tag === "Behind" || _tag === "Broken"
 
 type Met = Extract<Descent, { readonly _tag: "Met" }>
 
@@ -126,7 +165,7 @@ const childrenAt = (
   const children = new Map<string, Child>()
   for (const view of views) {
     const stored = height <= view.ancestor
-    const key = stored ? top.hashes.get(height) : view.path[height - view.ancestor - 1]?.key
+    const key = blockOf(view, top, height)
     if (key === undefined) continue
     const child = children.get(key)
     if (child === undefined) {
@@ -135,6 +174,10 @@ const childrenAt = (
   }
   return [...children.values()]
 }
+
+/** The block that a peer has at a height. */
+const blockOf = ({ ancestor, path }: Met, top: StoredTop, height: number): string | undefined =>
+  height <= ancestor ? top.hashes.get(height) : path[height - ancestor - 1]?.key
 
 const choose = (children: ReadonlyArray<Child>, quorum: number): Child | undefined =>
   children.filter(({ voters }) => voters.length >= quorum).sort(preferred)[0]

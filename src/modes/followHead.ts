@@ -1,13 +1,13 @@
 /**
  * The part of an ingest that follows the head: the same stages over work that has no end, until a
- * signal, a broken store, or a reorganisation below the window ends it.
+ * signal, a broken store, a reorganisation below the window, or history that nobody serves ends it.
  */
 import { Effect, Fiber, Layer } from "effect"
 import { Chain } from "../chain/Chain.ts"
 import { ExitCode, exitCodeOfSignal } from "../cli/exitCodes.ts"
 import type { FollowFlags } from "../cli/syncOptions.ts"
 import { ChainTop } from "../follow/ChainTop.ts"
-import { follow } from "../follow/Follower.ts"
+import { follow, type FollowEnd } from "../follow/Follower.ts"
 import { SyncState } from "../follow/SyncState.ts"
 import { makeTrustedHead } from "../follow/TrustedHead.ts"
 import { reportProgress } from "../observe/Progress.ts"
@@ -19,6 +19,7 @@ import { Settings } from "../Settings.ts"
 import type { StoreError } from "../write/StoreError.ts"
 import { Writer } from "../write/Writer.ts"
 import { noteScheduler } from "./serveBeside.ts"
+import { tellMissing } from "./tellMissing.ts"
 
 /** What the run follows. */
 export interface FollowRun {
@@ -58,7 +59,7 @@ export const followHead = Effect.fnUntraced(function* (run: FollowRun) {
         ? undefined
         : makeTrustedHead(flags.trustedHead, chain.chainId),
   })
-  const code = yield* Effect.flatMap(following, ({ tip }) => tellTooDeep(tip)).pipe(
+  const code = yield* Effect.flatMap(following, tellEnd).pipe(
     Effect.raceFirst(Effect.map(stop.requested, exitCodeOfSignal)),
     // A pipeline that fails ends the run; by itself it does not end.
     Effect.raceFirst(Effect.zipRight(Fiber.join(pipeline), Effect.never)),
@@ -70,6 +71,11 @@ export const followHead = Effect.fnUntraced(function* (run: FollowRun) {
   yield* state.update({ phase: "ended" })
   return code
 })
+
+const tellEnd = (end: FollowEnd): Effect.Effect<ExitCode, never, Terminal | Settings> =>
+  end._tag === "TooDeep"
+    ? tellTooDeep(end.tip)
+    : Effect.as(tellMissing(end.missing, "no peer served them"), ExitCode.gaps)
 
 const tellTooDeep = Effect.fnUntraced(function* (tip: number) {
   const terminal = yield* Terminal

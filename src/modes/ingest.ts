@@ -20,6 +20,7 @@ import { equalBytes, toHex0x } from "../domain/hex.ts"
 import { Fetcher } from "../fetch/Fetcher.ts"
 import { layerIngestPlan } from "../fetch/IngestPlan.ts"
 import { watchBackfill } from "../follow/BackfillState.ts"
+import { FULL_QUORUM } from "../follow/quorum.ts"
 import { SyncState } from "../follow/SyncState.ts"
 import { IngestStats } from "../observe/IngestStats.ts"
 import { ingestText, summarizeIngest } from "../observe/ingestSummary.ts"
@@ -293,7 +294,11 @@ const fetchRange = Effect.fnUntraced(function* (options: IngestOptions) {
   }
   // A run that follows waits for no history: on a young chain there is none below the window.
   const range = follow === undefined ? options : { ...options, startBlock: -options.rollbackWindow }
-  const last = yield* Effect.raceFirst(lastBlock(range), Effect.as(stop.requested, undefined))
+  const quorum = follow === undefined ? undefined : FULL_QUORUM
+  const last = yield* Effect.raceFirst(
+    lastBlock(range, quorum),
+    Effect.as(stop.requested, undefined),
+  )
   if (last === undefined) return ended(exitCodeOfSignal(yield* stop.requested))
   if (last < startBlock && follow === undefined) {
     const line = `annals: nothing to fetch: the peers' head less the rollback window is block ${last}, below the start block ${startBlock}`

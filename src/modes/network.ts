@@ -220,13 +220,14 @@ const bootnodesOf = (chain: ChainSpec): Effect.Effect<ReadonlyArray<Enode>> =>
 const LOOK_EVERY_MS = 200
 
 /**
- * The last block that is history for the peers, where the user names no end: the head that they
- * agree on less the rollback window. Waits as long as `giveUpMs` for one whose history reaches
+ * The last block that is history for the peers, where the user names no end: the head that a `quorum`
+ * of them agree on less the rollback window. Waits as long as `giveUpMs` for one whose history reaches
  * `startBlock`.
  */
 export const measureEnd = Effect.fnUntraced(function* (
   startBlock: number,
   rollbackWindow: number,
+  quorum: number,
 ): Effect.fn.Return<number, never, PeerPool | Settings> {
   const pool = yield* PeerPool
   const { giveUpMs } = yield* Settings
@@ -236,25 +237,27 @@ export const measureEnd = Effect.fnUntraced(function* (
     // Anyone can dial us, several times: whom we chose says where history ends.
     const chosen = peers.filter(({ peer }) => !peer.inbound)
     const asked = chosen.length > 0 ? chosen : peers
-    const end = agreedHead(asked.map(({ serves }) => serves.headers?.to ?? -1)) - rollbackWindow
+    const heads = asked.map(({ serves }) => serves.headers?.to ?? -1)
+    const end = agreedHead(heads, quorum) - rollbackWindow
     if (end >= startBlock || (yield* Clock.currentTimeMillis) >= untilMs) return end
     yield* Effect.sleep(Duration.millis(LOOK_EVERY_MS))
   }
 })
 
-/** The last block to fetch: the one that the user names, or the last that is history for the peers. */
-export const lastBlock = ({
-  startBlock,
-  endBlock,
-  rollbackWindow,
-}: Pick<NetworkOptions, "startBlock" | "endBlock" | "rollbackWindow">) =>
-  endBlock === undefined ? measureEnd(startBlock, rollbackWindow) : Effect.succeed(endBlock)
+/** Peers that have to reach a head: one alone can make a run neither endless nor empty. */
+const HEAD_QUORUM = 2
 
-/**
- * The highest head that two peers reach, so that one alone can make a run neither endless nor
- * empty; a lone peer's own; -1 without any.
- */
-export const agreedHead = (heads: ReadonlyArray<number>): number => {
-  const falling = heads.toSorted((a, b) => b - a)
-  return falling[1] ?? falling[0] ?? -1
-}
+/** The last block to fetch: the one that the user names, or the last that is history for the peers. */
+export const lastBlock = (
+  {
+    startBlock,
+    endBlock,
+    rollbackWindow,
+  }: Pick<NetworkOptions, "startBlock" | "endBlock" | "rollbackWindow">,
+  quorum: number = HEAD_QUORUM,
+) =>
+  endBlock === undefined ? measureEnd(startBlock, rollbackWindow, quorum) : Effect.succeed(endBlock)
+
+/** The highest head that `quorum` peers reach, or all where there are fewer; -1 without any. */
+export const agreedHead = (heads: ReadonlyArray<number>, quorum: number): number =>
+  heads.toSorted((a, b) => b - a)[Math.min(quorum, heads.length) - 1] ?? -1

@@ -16,4 +16,6 @@ export interface SyncReport {
   /** Unix time in ms since when it lags; undefined while it does not. */
   readonly behindSinceMs: number | undefined
   readonly reorgs: number
+  /** Why it goes on no further, in a few words, once that has lasted; undefined while it does. */
+  readonly stalled?: string | undefined
 }

@@ -16,7 +16,8 @@
  */
 import { existsSync } from "node:fs"
 import { Worker } from "node:worker_threads"
-import { Context, Duration, Effect, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
+import { endWithin } from "./EndWithin.ts"
 import { threadProgram } from "./threadProgram.ts"
 import type { BlockCheck, Check } from "./checkBlock.ts"
 import { CheckThreadLost } from "./CheckError.ts"
@@ -131,8 +132,11 @@ class CheckThreads {
 
   readonly end: Effect.Effect<void> = Effect.suspend(() => {
     this.#endAll(Effect.interrupt)
-    return Effect.promise(() => Promise.all(this.#threads.map(({ worker }) => worker.terminate())))
-  }).pipe(Effect.timeout(Duration.millis(END_MS)), Effect.ignore)
+    const ended = Effect.promise(() =>
+      Promise.all(this.#threads.map(({ worker }) => worker.terminate())),
+    )
+    return endWithin(ended, END_MS)
+  })
 
   #start(program: string, index: number): Thread {
     const worker = new Worker(program, { name: `annals-check-${index}` })

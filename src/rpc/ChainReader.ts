@@ -90,8 +90,9 @@ export class IndexBehind extends Data.TaggedError("IndexBehind")<{
   readonly blocks: number
 }> {}
 
-/** More logs match than may be given. */
+/** More logs match than may be given, or more bytes of them. */
 export class TooManyLogs extends Data.TaggedError("TooManyLogs")<{
+  /** So many and more match. */
   readonly limit: number
   /** A part of the range, from its start, that stays within the limit: at least one block. */
   readonly fits: BlockRange
@@ -107,6 +108,13 @@ export class NotStored extends Data.TaggedError("NotStored")<{
   /** The first that is missing. */
   readonly blockNumber: number
 }> {}
+
+/** What a query of logs may give and take. */
+export interface LogsLimits {
+  readonly results: number
+  readonly bytes: number
+  readonly ms: number
+}
 
 /** See the module. */
 export interface ChainReaderShape {
@@ -131,11 +139,14 @@ export interface ChainReaderShape {
   readonly placeOf: (
     transactionHash: Uint8Array,
   ) => Effect.Effect<TransactionPlace | undefined, ReadFailed | IndexBehind>
-  /** The matching logs of a range, both ends inclusive, in the order of the chain. */
+  /**
+   * The matching logs of a range, both ends inclusive, in the order of the chain. `bytes`: of their
+   * texts, as `logTextBytes` counts them; `ms`: of the whole query. A single block is never too much.
+   */
   readonly logs: (
     filter: LogFilter,
     range: BlockRange,
-    limits: { readonly results: number; readonly ms: number },
+    limits: LogsLimits,
   ) => Effect.Effect<ReadonlyArray<StoredLog>, ReadFailed | NotStored | TooManyLogs | QueryTooSlow>
   /** Reorganisations with a higher id than the one given, in their order. */
   readonly reorgsAfter: (reorgId: number) => Effect.Effect<ReadonlyArray<StoredReorg>, ReadFailed>

@@ -50,6 +50,7 @@ import { queryLogs } from "./QueryLogs.ts"
 import { receiptObject, receiptObjects } from "./receiptObject.ts"
 import { rpcCodes, RpcError } from "./rpcError.ts"
 import type { RpcLimits } from "./rpcLimits.ts"
+import type { SenderCache, SenderOf } from "./senderCache.ts"
 
 /** What a call needs beside the store. */
 export interface CallContext {
@@ -58,6 +59,9 @@ export interface CallContext {
   readonly clientVersion: string
   /** How the sync stands that fills the store; undefined where none is known. */
   readonly report: () => SyncReport | undefined
+  readonly senders: SenderCache
+  /** Lets others have the thread for a while. */
+  readonly pause: Effect.Effect<void>
 }
 
 type Answer = Effect.Effect<JsonValue, RpcError, ChainReader>
@@ -98,22 +102,52 @@ const aboutBlock =
   <Rest>(
     least: number,
     parse: (values: ReadonlyArray<unknown>) => readonly [BlockRef, Rest],
-    answer: (block: StoredBlock, rest: Rest) => JsonValue | undefined,
+    answer: (block: StoredBlock, rest: Rest, senderOf: SenderOf) => JsonValue | undefined,
+    wantsSenders: (rest: Rest) => boolean = () => false,
   ): Method =>
-  (params) =>
+  (params, context) =>
     Effect.gen(function* () {
       const [ref, rest] = yield* attempt(() => parse(parameters(params, least)))
       const block = yield* findBlock(ref)
       if (block === undefined) return null
-      return (yield* attempt(() => answer(block, rest))) ?? null
+      const senderOf = wantsSenders(rest)
+        ? yield* allSenders(block, context)
+        : anySender(block, context)
+      return (yield* attempt(() => answer(block, rest, senderOf))) ?? null
     })
+
+/** Milliseconds of recovering between two pauses. */
+const SLICE_MS = 4
+
+/** Recovers the senders of a block before they are needed: those of a large one take long. */
+const allSenders = Effect.fnUntraced(function* (
+  block: StoredBlock,
+  { senders, pause }: CallContext,
+) {
+  const known = yield* attempt(() => senders.ofBlock(block))
+  const work = known.recoverAll(block.body)
+  const slice = (): boolean => {
+    const startedMs = performance.now()
+    while (performance.now() - startedMs < SLICE_MS) if (work.next().done === true) return true
+    return false
+  }
+  while (!(yield* attempt(slice))) yield* pause
+  return known.of
+})
+
+/** Where the sender of one transaction is needed, or of none. */
+const anySender =
+  (block: StoredBlock, { senders }: CallContext): SenderOf =>
+  (index, transaction) =>
+    senders.ofBlock(block).of(index, transaction)
 
 /** The same method by number and by hash. */
 const byNumberAndHash = <Rest>(
   names: readonly [string, string],
   least: number,
   parseRest: (values: ReadonlyArray<unknown>) => Rest,
-  answer: (block: StoredBlock, rest: Rest) => JsonValue | undefined,
+  answer: (block: StoredBlock, rest: Rest, senderOf: SenderOf) => JsonValue | undefined,
+  wantsSenders?: (rest: Rest) => boolean,
 ): ReadonlyArray<readonly [string, Method]> => [
   [
     names[0],
@@ -121,11 +155,17 @@ const byNumberAndHash = <Rest>(
       least,
       (values) => [{ name: parseBlockName(values[0], 0) }, parseRest(values)],
       answer,
+      wantsSenders,
     ),
   ],
   [
     names[1],
-    aboutBlock(least, (values) => [{ hash: parseHash(values[0], 0) }, parseRest(values)], answer),
+    aboutBlock(
+      least,
+      (values) => [{ hash: parseHash(values[0], 0) }, parseRest(values)],
+      answer,
+      wantsSenders,
+    ),
   ],
 ]
 
@@ -169,13 +209,14 @@ const syncing = ({ report }: CallContext): Answer =>
     }
   })
 
-const getBlockReceipts: Method = (params) =>
+const getBlockReceipts: Method = (params, context) =>
   Effect.gen(function* () {
     const ref = yield* attempt(() => parseBlockRef(parameters(params, 1)[0], 0))
     const block = yield* findBlock(ref)
     if (block === undefined) return null
     const schedule = yield* blobSchedule
-    return yield* attempt(() => receiptObjects(block, schedule))
+    const senderOf = yield* allSenders(block, context)
+    return yield* attempt(() => receiptObjects(block, schedule, senderOf))
   })
 
 /** A method about the transaction with a hash; null when it is unknown. */
@@ -184,15 +225,17 @@ const aboutTransaction =
     answer: (
       found: FoundTransaction,
       schedule: ReadonlyArray<BlobParameters>,
+      senderOf: SenderOf,
     ) => JsonValue | undefined,
   ): Method =>
-  (params) =>
+  (params, context) =>
     Effect.gen(function* () {
       const hash = yield* attempt(() => parseHash(parameters(params, 1)[0], 0))
       const found = yield* findTransaction(hash)
       if (found === undefined) return null
       const schedule = yield* blobSchedule
-      return (yield* attempt(() => answer(found, schedule))) ?? null
+      const senderOf = anySender(found.block, context)
+      return (yield* attempt(() => answer(found, schedule, senderOf))) ?? null
     })
 
 const getRawHeader: Method = (params) =>
@@ -222,7 +265,13 @@ const methods: ReadonlyMap<string, Method> = new Map<string, Method>([
   ["web3_clientVersion", withoutParameters(({ clientVersion }) => Effect.succeed(clientVersion))],
   ["eth_blockNumber", withoutParameters(() => blockNumber)],
   ["eth_syncing", withoutParameters(syncing)],
-  ...byNumberAndHash(["eth_getBlockByNumber", "eth_getBlockByHash"], 2, flagAfter, blockObject),
+  ...byNumberAndHash(
+    ["eth_getBlockByNumber", "eth_getBlockByHash"],
+    2,
+    flagAfter,
+    blockObject,
+    (full) => full,
+  ),
   ...byNumberAndHash(
     ["eth_getBlockTransactionCountByNumber", "eth_getBlockTransactionCountByHash"],
     1,
@@ -249,11 +298,15 @@ const methods: ReadonlyMap<string, Method> = new Map<string, Method>([
   ),
   [
     "eth_getTransactionByHash",
-    aboutTransaction(({ block, index }) => blockTransactionObject(block, index)),
+    aboutTransaction(({ block, index }, _schedule, senderOf) =>
+      blockTransactionObject(block, index, senderOf),
+    ),
   ],
   [
     "eth_getTransactionReceipt",
-    aboutTransaction(({ block, index }, schedule) => receiptObject(block, index, schedule)),
+    aboutTransaction(({ block, index }, schedule, senderOf) =>
+      receiptObject(block, index, schedule, senderOf),
+    ),
   ],
   ["eth_getBlockReceipts", getBlockReceipts],
   ["eth_getLogs", getLogs],

@@ -4,9 +4,9 @@
  * In: a query as `parseLogQuery` gives it, and limits. Out: the matching logs in the order of the
  * chain, all of them, or an {@link RpcError}.
  *
- * Invariants: never a part of the logs; never an empty list because blocks are missing. The logs of
- * one block are given however many there are, so that a client that asks for less and less gets
- * everything in the end.
+ * Invariants: never a part of the logs; never an empty list because blocks are missing. No more is
+ * read than an answer of `responseBytes` holds. The logs of one block are given however many there
+ * are, so that a client that asks for less and less gets everything in the end.
  */
 import { Effect } from "effect"
 import type { BlockRange } from "../domain/blockRanges.ts"
@@ -28,7 +28,7 @@ import { invalidParams, prunedHistory, rpcCodes, RpcError } from "./rpcError.ts"
 import type { RpcLimits } from "./rpcLimits.ts"
 
 /** What a query of logs may cost. */
-export type LogLimits = Pick<RpcLimits, "logBlocks" | "logResults" | "callMs">
+export type LogLimits = Pick<RpcLimits, "logBlocks" | "logResults" | "responseBytes" | "callMs">
 
 /** The logs that match. Source: execution-apis, `eth_getLogs`; EIP-234 for a block's hash. */
 export const queryLogs = (
@@ -77,11 +77,14 @@ const tryInstead = ([from, to]: BlockRange): string =>
 const logsOfRange = Effect.fnUntraced(function* (
   filter: LogFilter,
   range: BlockRange,
-  { logResults, callMs }: LogLimits,
+  { logResults, responseBytes, callMs }: LogLimits,
 ) {
   const reader = yield* ChainReader
   const results = range[0] === range[1] ? Number.MAX_SAFE_INTEGER : logResults
-  return yield* Effect.mapError(reader.logs(filter, range, { results, ms: callMs }), refusalFor)
+  return yield* Effect.mapError(
+    reader.logs(filter, range, { results, bytes: responseBytes - 1, ms: callMs }),
+    refusalFor,
+  )
 })
 
 /** Why a query of logs was not answered, in the client's words. */

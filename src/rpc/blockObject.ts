@@ -20,17 +20,23 @@ import { encodeList, prefixBytes, RlpReader } from "../domain/rlp.ts"
 import { blockFacts, blockInstant } from "./blockFacts.ts"
 import type { StoredBlock } from "./ChainReader.ts"
 import { headerObject } from "./headerObject.ts"
-import { type JsonObject, type JsonValue, numberText, quantityText } from "./json.ts"
+import { type JsonObject, numberText, quantityText } from "./json.ts"
+import { recovered, type SenderOf } from "./senderCache.ts"
+import { transactionHashes } from "./transactionHashes.ts"
 import { transactionObject } from "./transactionObject.ts"
 
 /** The object of a block; `full` wants the transactions with their senders, not their hashes. */
-export const blockObject = (block: StoredBlock, full: boolean): JsonObject => {
+export const blockObject = (
+  block: StoredBlock,
+  full: boolean,
+  senderOf: SenderOf = recovered,
+): JsonObject => {
   const parts = openBody(block.body)
   const { withdrawals } = parts
   return {
     ...headerObject(block.hash, block.header),
     size: numberText(blockSize(block)),
-    transactions: full ? transactionsOf(block, parts) : hashesOf(parts),
+    transactions: full ? transactionsOf(block, parts, senderOf) : hashesOf(parts),
     uncles: parts.uncles.restItems().map((header) => toHex0x(keccak256(header))),
     ...(withdrawals && { withdrawals: withdrawals.restItems().map(withdrawalObject) }),
   }
@@ -52,9 +58,11 @@ export const uncleObject = (block: StoredBlock, index: number): JsonObject | und
 export const blockTransactionObject = (
   block: StoredBlock,
   index: number,
+  senderOf: SenderOf = recovered,
 ): JsonObject | undefined => {
   const bytes = transactionBytes(block, index)
-  return bytes && transactionObject(blockFacts(block, blockInstant(block.header)), index, bytes)
+  if (bytes === undefined) return undefined
+  return transactionObject(blockFacts(block, blockInstant(block.header)), index, bytes, senderOf)
 }
 
 /** The bytes of the transaction at `index` as its hash takes them (EIP-2718); undefined: none. */
@@ -94,19 +102,26 @@ const blockSize = ({ header, body }: StoredBlock): number => {
   return prefixBytes(payload) + payload
 }
 
-const hashesOf = ({ transactions }: BodyParts): ReadonlyArray<string> => {
-  const hashes: Array<string> = []
-  while (!transactions.done) hashes.push(toHex0x(keccak256(nextTransaction(transactions))))
-  return hashes
+const hashesOf = ({ transactions }: BodyParts): ReadonlyArray<string> =>
+  transactionHashes(readTransactions(transactions))
+
+const readTransactions = (transactions: RlpReader): ReadonlyArray<Uint8Array> => {
+  const all: Array<Uint8Array> = []
+  while (!transactions.done) all.push(nextTransaction(transactions))
+  return all
 }
 
-const transactionsOf = (block: StoredBlock, { transactions }: BodyParts): JsonValue => {
+const transactionsOf = (
+  block: StoredBlock,
+  parts: BodyParts,
+  senderOf: SenderOf,
+): ReadonlyArray<JsonObject> => {
   const facts = blockFacts(block, blockInstant(block.header))
-  const objects: Array<JsonObject> = []
-  while (!transactions.done) {
-    objects.push(transactionObject(facts, objects.length, nextTransaction(transactions)))
-  }
-  return objects
+  const transactions = readTransactions(parts.transactions)
+  const hashes = transactionHashes(transactions)
+  return transactions.map((bytes, index) =>
+    transactionObject(facts, index, bytes, senderOf, hashes[index]),
+  )
 }
 
 /** EIP-4895; amounts in Gwei. */

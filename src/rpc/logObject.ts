@@ -48,3 +48,39 @@ export const placedLog = (
   logIndex: numberText(log.logIndex),
   removed,
 })
+
+/**
+ * How long the text of a log's object is, which is not made for it, and of a comma behind it. So many
+ * logs make a list of one byte more than the sum.
+ */
+export const logTextBytes = (log: StoredLog): number =>
+  FIXED_BYTES +
+  TOPIC_TEXT_BYTES * log.topics.length -
+  (log.topics.length > 0 ? 1 : 0) +
+  2 * log.data.length +
+  digits(log.blockNumber) +
+  digits(log.blockTimestamp) +
+  digits(log.transactionIndex) +
+  digits(log.logIndex)
+
+const digits = (value: number): number => value.toString(16).length
+
+/** Quotation marks, `0x`, 32 bytes, and a comma. */
+const TOPIC_TEXT_BYTES = 2 + 2 + 64 + 1
+
+/** All but topics, data, and the digits of four numbers. */
+const FIXED_BYTES = ((): number => {
+  const hash = new Uint8Array(32)
+  const shortest: StoredLog = {
+    blockNumber: 0,
+    blockHash: hash,
+    blockTimestamp: 0,
+    transactionHash: hash,
+    transactionIndex: 0,
+    logIndex: 0,
+    address: hash.subarray(0, 20),
+    topics: [],
+    data: hash.subarray(0, 0),
+  }
+  return JSON.stringify(logObject(shortest, false)).length + 1 - 4
+})()

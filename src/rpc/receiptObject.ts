@@ -15,31 +15,36 @@ import { keccak256 } from "../domain/keccak.ts"
 import { FlatReceiptCursor, LogCursor, TOPIC_STRIDE } from "../domain/logs.ts"
 import { exactInteger } from "../domain/quantity.ts"
 import { RlpError } from "../domain/rlp.ts"
-import { contractAddress, recoverSender } from "../domain/signature.ts"
+import { contractAddress } from "../domain/signature.ts"
 import { readTransaction, readVersionedHashes, type Transaction } from "../domain/transactions.ts"
 import { blobBaseFee, GAS_PER_BLOB } from "./blobFee.ts"
 import { type BlockFacts, blockFacts, type BlockInstant, blockInstant } from "./blockFacts.ts"
 import type { StoredBlock } from "./ChainReader.ts"
-import { type JsonObject, numberText } from "./json.ts"
+import { type JsonObject, type JsonValue, numberText } from "./json.ts"
 import { type LogPlace, placedLog } from "./logObject.ts"
+import { recovered, type SenderOf } from "./senderCache.ts"
 import { effectiveGasPrice, recipientText } from "./transactionObject.ts"
+import { transactionHashes } from "./transactionHashes.ts"
 
 /** What the receipts of one block have in common. */
 interface ReceiptContext {
   readonly facts: BlockFacts
   /** Wei; undefined where it is not known, or there are no blobs yet. */
   readonly blobGasPrice: bigint | undefined
+  readonly senderOf: SenderOf
 }
 
 /** The objects of all receipts of a block, in their order. */
 export const receiptObjects = (
   block: StoredBlock,
   schedule: ReadonlyArray<BlobParameters>,
+  senderOf: SenderOf = recovered,
 ): ReadonlyArray<JsonObject> => {
-  const context = contextOf(block, schedule)
+  const context = contextOf(block, schedule, senderOf)
+  const hashes = transactionHashes([...transactionsOf(block)])
   const objects: Array<JsonObject> = []
   walkReceipts(block, (at) => {
-    objects.push(objectAt(context, at))
+    objects.push(objectAt(context, at, hashes[at.index]!))
     return true
   })
   return objects
@@ -50,11 +55,13 @@ export const receiptObject = (
   block: StoredBlock,
   index: number,
   schedule: ReadonlyArray<BlobParameters>,
+  senderOf: SenderOf = recovered,
 ): JsonObject | undefined => {
   let object: JsonObject | undefined
   walkReceipts(block, (at) => {
     if (at.index < index) return true
-    object = objectAt(contextOf(block, schedule), at)
+    const hash = toHex0x(keccak256(at.transaction))
+    object = objectAt(contextOf(block, schedule, senderOf), at, hash)
     return false
   })
   return object
@@ -87,9 +94,19 @@ const walkReceipts = (block: StoredBlock, visit: (at: ReceiptAt) => boolean): vo
   if (!transactions.done) throw new RlpError("more transactions than receipts", 0)
 }
 
-const contextOf = (block: StoredBlock, schedule: ReadonlyArray<BlobParameters>): ReceiptContext => {
+function* transactionsOf({ body }: StoredBlock): Generator<Uint8Array> {
+  const { transactions } = openBody(body)
+  while (!transactions.done) yield nextTransaction(transactions)
+}
+
+const contextOf = (
+  block: StoredBlock,
+  schedule: ReadonlyArray<BlobParameters>,
+  senderOf: SenderOf,
+): ReceiptContext => {
   const instant = blockInstant(block.header)
-  return { facts: blockFacts(block, instant), blobGasPrice: blobGasPriceOf(instant, schedule) }
+  const blobGasPrice = blobGasPriceOf(instant, schedule)
+  return { facts: blockFacts(block, instant), blobGasPrice, senderOf }
 }
 
 const blobGasPriceOf = (
@@ -98,59 +115,70 @@ const blobGasPriceOf = (
 ): bigint | undefined =>
   excessBlobGas === undefined ? undefined : blobBaseFee(excessBlobGas, timestamp, schedule)
 
-const objectAt = ({ facts, blobGasPrice }: ReceiptContext, at: ReceiptAt): JsonObject => {
+const objectAt = (
+  { facts, blobGasPrice, senderOf }: ReceiptContext,
+  at: ReceiptAt,
+  transactionHash: string,
+): JsonObject => {
   const { receipt, cumulativeGas, gasBefore } = at
   const transaction = readTransaction(at.transaction)
   const place: LogPlace = {
     blockHash: facts.blockHash,
     blockNumber: facts.blockNumber,
     blockTimestamp: facts.blockTimestamp,
-    transactionHash: toHex0x(keccak256(at.transaction)),
+    transactionHash,
     transactionIndex: numberText(at.index),
   }
   const { logs, bloom } = logsOf(place, receipt, at.logsBefore)
-  return {
+  const object: Fields = {
     blockHash: place.blockHash,
     blockNumber: place.blockNumber,
-    transactionHash: place.transactionHash,
+    transactionHash,
     transactionIndex: place.transactionIndex,
     type: numberText(receipt.type),
-    ...outcomeField(receipt),
-    cumulativeGasUsed: numberText(cumulativeGas),
-    gasUsed: numberText(cumulativeGas > gasBefore ? cumulativeGas - gasBefore : 0n),
-    logs,
-    logsBloom: toHex0x(bloom),
-    ...(transaction && partyFields(transaction)),
-    ...(transaction && {
-      effectiveGasPrice: numberText(effectiveGasPrice(transaction, facts.baseFee)),
-    }),
-    ...(transaction?.blobVersionedHashes &&
-      blobFields(transaction.blobVersionedHashes, blobGasPrice)),
   }
+  addOutcome(object, receipt)
+  object["cumulativeGasUsed"] = numberText(cumulativeGas)
+  object["gasUsed"] = numberText(cumulativeGas > gasBefore ? cumulativeGas - gasBefore : 0n)
+  object["logs"] = logs
+  object["logsBloom"] = toHex0x(bloom)
+  if (transaction === undefined) return object
+  addParties(object, transaction, senderOf(at.index, transaction))
+  object["effectiveGasPrice"] = numberText(effectiveGasPrice(transaction, facts.baseFee))
+  if (transaction.blobVersionedHashes !== undefined) {
+    addBlobs(object, transaction.blobVersionedHashes, blobGasPrice)
+  }
+  return object
 }
+
+/** An object that is being made. */
+type Fields = Record<string, JsonValue>
 
 /** EIP-658: a status since Byzantium, the state's root before. */
-const outcomeField = ({ bytes, outcomeStart, outcomeEnd }: FlatReceiptCursor): JsonObject => {
+const addOutcome = (
+  object: Fields,
+  { bytes, outcomeStart, outcomeEnd }: FlatReceiptCursor,
+): void => {
   const length = outcomeEnd - outcomeStart
-  return length === 32
-    ? { root: toHex0x(bytes.subarray(outcomeStart, outcomeEnd)) }
-    : { status: numberText(length) }
+  if (length === 32) object["root"] = toHex0x(bytes.subarray(outcomeStart, outcomeEnd))
+  else object["status"] = numberText(length)
 }
 
-const partyFields = (transaction: Transaction): JsonObject => {
-  const sender = recoverSender(transaction)
+const addParties = (
+  object: Fields,
+  transaction: Transaction,
+  sender: Uint8Array | undefined,
+): void => {
   const creates = transaction.to.length === 0 && sender !== undefined
-  return {
-    from: sender === undefined ? null : toHex0x(sender),
-    to: recipientText(transaction),
-    contractAddress: creates ? toHex0x(contractAddress(sender, transaction.nonce)) : null,
-  }
+  object["from"] = sender === undefined ? null : toHex0x(sender)
+  object["to"] = recipientText(transaction)
+  object["contractAddress"] = creates ? toHex0x(contractAddress(sender, transaction.nonce)) : null
 }
 
-const blobFields = (hashes: Uint8Array, blobGasPrice: bigint | undefined): JsonObject => ({
-  blobGasUsed: numberText(GAS_PER_BLOB * readVersionedHashes(hashes).length),
-  ...(blobGasPrice !== undefined && { blobGasPrice: numberText(blobGasPrice) }),
-})
+const addBlobs = (object: Fields, hashes: Uint8Array, blobGasPrice: bigint | undefined): void => {
+  object["blobGasUsed"] = numberText(GAS_PER_BLOB * readVersionedHashes(hashes).length)
+  if (blobGasPrice !== undefined) object["blobGasPrice"] = numberText(blobGasPrice)
+}
 
 /** The objects of a receipt's logs, and the filter of their addresses and topics. */
 const logsOf = (

@@ -16,7 +16,7 @@ export interface RpcLimits {
   readonly logResults: number
   /** Filters and subscriptions of all clients together. */
   readonly filters: number
-  /** Milliseconds that a call may take. */
+  /** Milliseconds that a call may work, or those of a batch together; waiting for its turn is not work. */
   readonly callMs: number
 }
 

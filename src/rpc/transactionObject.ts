@@ -10,7 +10,6 @@
 import { toHex0x } from "../domain/hex.ts"
 import { keccak256 } from "../domain/keccak.ts"
 import { type Quantity, quantityToBigInt } from "../domain/quantity.ts"
-import { recoverSender } from "../domain/signature.ts"
 import {
   legacyChainId,
   readAccessList,
@@ -22,38 +21,45 @@ import {
 } from "../domain/transactions.ts"
 import type { BlockFacts } from "./blockFacts.ts"
 import { type JsonObject, type JsonValue, numberText, quantityText } from "./json.ts"
+import { recovered, type SenderOf } from "./senderCache.ts"
 
-/** The object of the transaction `bytes` that stands at `index` of its block. */
+/**
+ * The object of the transaction `bytes` that stands at `index` of its block; `hash` is its hash, where
+ * that is known, and `senderOf` tells its sender.
+ */
 export const transactionObject = (
   facts: BlockFacts,
   index: number,
   bytes: Uint8Array,
+  senderOf: SenderOf = recovered,
+  hash: string = toHex0x(keccak256(bytes)),
 ): JsonObject => {
-  const place = {
+  const object: Fields = {
     blockHash: facts.blockHash,
     blockNumber: facts.blockNumber,
     blockTimestamp: facts.blockTimestamp,
-    hash: toHex0x(keccak256(bytes)),
+    hash,
     transactionIndex: numberText(index),
     type: numberText(transactionType(bytes)),
   }
   const transaction = readTransaction(bytes)
-  if (transaction === undefined) return place
-  const sender = recoverSender(transaction)
-  return {
-    ...place,
-    from: sender === undefined ? null : toHex0x(sender),
-    to: recipientText(transaction),
-    nonce: quantityText(transaction.nonce),
-    gas: quantityText(transaction.gasLimit),
-    value: quantityText(transaction.value),
-    input: toHex0x(transaction.input),
-    gasPrice: numberText(effectiveGasPrice(transaction, facts.baseFee)),
-    ...feeFields(transaction),
-    ...listFields(transaction),
-    ...signatureFields(transaction),
-  }
+  if (transaction === undefined) return object
+  const sender = senderOf(index, transaction)
+  object["from"] = sender === undefined ? null : toHex0x(sender)
+  object["to"] = recipientText(transaction)
+  object["nonce"] = quantityText(transaction.nonce)
+  object["gas"] = quantityText(transaction.gasLimit)
+  object["value"] = quantityText(transaction.value)
+  object["input"] = toHex0x(transaction.input)
+  object["gasPrice"] = numberText(effectiveGasPrice(transaction, facts.baseFee))
+  addFees(object, transaction)
+  addLists(object, transaction)
+  addSignature(object, transaction)
+  return object
 }
+
+/** An object that is being made: a full block has hundreds, and to spread parts of it is slow. */
+type Fields = Record<string, JsonValue>
 
 /** Whom the transaction calls; null when it creates a contract. */
 export const recipientText = ({ to }: Transaction): string | null =>
@@ -75,26 +81,25 @@ export const effectiveGasPrice = (
   return most < offered ? most : offered
 }
 
-const feeFields = (transaction: Transaction): JsonObject => {
+const addFees = (object: Fields, transaction: Transaction): void => {
   const { maxFeePerGas, maxPriorityFeePerGas, maxFeePerBlobGas } = transaction
-  return {
-    ...quantityField("maxFeePerGas", maxFeePerGas),
-    ...quantityField("maxPriorityFeePerGas", maxPriorityFeePerGas),
-    ...quantityField("maxFeePerBlobGas", maxFeePerBlobGas),
-  }
+  addQuantity(object, "maxFeePerGas", maxFeePerGas)
+  addQuantity(object, "maxPriorityFeePerGas", maxPriorityFeePerGas)
+  addQuantity(object, "maxFeePerBlobGas", maxFeePerBlobGas)
 }
 
-const listFields = ({
-  accessList,
-  blobVersionedHashes,
-  authorizationList,
-}: Transaction): JsonObject => ({
-  ...(accessList && { accessList: accessListOf(accessList) }),
-  ...(blobVersionedHashes && {
-    blobVersionedHashes: readVersionedHashes(blobVersionedHashes).map(toHex0x),
-  }),
-  ...(authorizationList && { authorizationList: authorizationsOf(authorizationList) }),
-})
+const addLists = (
+  object: Fields,
+  { accessList, blobVersionedHashes, authorizationList }: Transaction,
+): void => {
+  if (accessList !== undefined) object["accessList"] = accessListOf(accessList)
+  if (blobVersionedHashes !== undefined) {
+    object["blobVersionedHashes"] = readVersionedHashes(blobVersionedHashes).map(toHex0x)
+  }
+  if (authorizationList !== undefined) {
+    object["authorizationList"] = authorizationsOf(authorizationList)
+  }
+}
 
 const accessListOf = (item: Uint8Array): JsonValue =>
   readAccessList(item).map(({ address, storageKeys }) => ({
@@ -113,17 +118,16 @@ const authorizationsOf = (item: Uint8Array): JsonValue =>
   }))
 
 /** chainId, v, r, s and, of typed transactions, yParity (which repeats v). */
-const signatureFields = ({ type, chainId, v, r, s }: Transaction): JsonObject => {
+const addSignature = (object: Fields, { type, chainId, v, r, s }: Transaction): void => {
   const legacyId = type === 0 ? legacyChainId(v) : undefined
-  return {
-    ...quantityField("chainId", chainId),
-    ...(legacyId !== undefined && { chainId: numberText(legacyId) }),
-    v: quantityText(v),
-    r: quantityText(r),
-    s: quantityText(s),
-    ...(type !== 0 && { yParity: quantityText(v) }),
-  }
+  addQuantity(object, "chainId", chainId)
+  if (legacyId !== undefined) object["chainId"] = numberText(legacyId)
+  object["v"] = quantityText(v)
+  object["r"] = quantityText(r)
+  object["s"] = quantityText(s)
+  if (type !== 0) object["yParity"] = object["v"]
 }
 
-const quantityField = (name: string, quantity: Quantity | undefined): JsonObject =>
-  quantity === undefined ? {} : { [name]: quantityText(quantity) }
+const addQuantity = (object: Fields, name: string, quantity: Quantity | undefined): void => {
+  if (quantity !== undefined) object[name] = quantityText(quantity)
+}

@@ -103,6 +103,13 @@ export interface SchedulerShape {
   readonly forget: (blocks: BlockRanges) => Effect.Effect<void>
   /** What a peer was seen to have, and what it was seen to have another block in the place of. */
   readonly seen: (peerId: string, has: BlockRanges, lacks: BlockRanges) => Effect.Effect<void>
+  /**
+   * Parts of a block wait for what the peer has of it, and there is no room for parts of others; true
+   * when it is next among the peer's second chances.
+   */
+  readonly partsWait: (peerId: string, blockNumber: number) => boolean
+  /** Whether the block is to be fetched: it is neither on its way through the later stages nor done. */
+  readonly isOpen: (blockNumber: number) => boolean
   /** The end of the unbroken run of blocks that are done from `fromBlock` on; one below it: none. */
   readonly doneTo: (fromBlock: number) => number
   /** The last stage is through with a block. */
@@ -382,6 +389,12 @@ const makeScheduler = Effect.fnUntraced(function* (open: boolean) {
         if (lacks.count > 0) dispatch({ _tag: "PeerLacks", peerId, blocks: lacks })
         if (has.count > 0) dispatch({ _tag: "PeerHas", peerId, blocks: has })
       }),
+    partsWait: (peerId: string, block: number) => {
+      dispatch({ _tag: "PartsWait", peerId, block })
+      return state.exhausted.has(block) && (state.normal.has(block) || state.escalated.has(block))
+    },
+    isOpen: (block: number) =>
+      state.normal.has(block) || state.escalated.has(block) || state.assigned.has(block),
     doneTo: (fromBlock: number) => state.done.runEnd(fromBlock),
     done: ({ blockNumber, senders, receiptCount }: DoneBlock) => {
       const commands = dispatch({ _tag: "BlockDone", block: blockNumber })

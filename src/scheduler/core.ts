@@ -33,7 +33,8 @@
  * - S6  A requeue with an attempt adds one attempt to the block and one try to the peer; a
  *       requeue without adds no attempt, and a try only when it says so.
  * - S7  A block is offered to a peer again only when every other connected peer that is not
- *       banned and could serve it has tried it in this round or lacks it.
+ *       banned and could serve it has tried it in this round or lacks it, or when parts of it wait
+ *       for that peer.
  * - S8  A peer that leaves gives its blocks back at once; an answer to a batch that no longer
  *       owns the block is dropped.
  * - S9  No usable slot is left empty while there is something to offer to it, and it is offered
@@ -103,6 +104,8 @@ const take = (draft: Draft, event: SchedulerEvent): void => {
       return markLacks(draft, event.peerId, event.blocks)
     case "PeerHas":
       return learnHas(draft, event)
+    case "PartsWait":
+      return pointTo(draft, event)
     case "PeerLeft":
       return leave(draft, event.peerId)
     case "PeerPaused": {
@@ -166,6 +169,13 @@ const learnHas = (draft: Draft, { peerId, blocks }: EventOf<"PeerHas">): void =>
   }))
   const peer = draft.peers.get(peerId)
   if (peer !== undefined) setPeer(draft, { ...peer, normalFloor: 0, escalatedFloor: 0 })
+}
+
+const pointTo = (draft: Draft, { peerId, block }: EventOf<"PartsWait">): void => {
+  const peer = draft.peers.get(peerId)
+  // Of exhausted blocks only: of others, hope would be renewed with it, and might be for ever.
+  if (peer === undefined || !draft.exhausted.has(block)) return
+  setPeer(draft, { ...peer, tried: peer.tried.remove(block, block), secondFrom: block })
 }
 
 const leave = (draft: Draft, peerId: string): void => {

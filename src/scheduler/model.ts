@@ -50,6 +50,11 @@ export type SchedulerEvent = { readonly nowMs: number } & (
   | { readonly _tag: "PeerLacks"; readonly peerId: string; readonly blocks: BlockRanges }
   /** The peer is seen to have these blocks: it may be asked for them, whatever was learned before. */
   | { readonly _tag: "PeerHas"; readonly peerId: string; readonly blocks: BlockRanges }
+  /**
+   * Parts of this block wait for what the peer has of it, and nothing else has room beside them. Where
+   * all had their chance at it, the peer is offered it next of what is left to it, tried or not.
+   */
+  | { readonly _tag: "PartsWait"; readonly peerId: string; readonly block: number }
   | { readonly _tag: "PeerLeft"; readonly peerId: string }
   /** The reputation lets it rest until then; replaces what was said before. */
   | {

@@ -9,12 +9,20 @@
  * - a segment whose blocks are no longer stored, or are others, goes, in a later step at the latest;
  *   whoever reads looks for itself, too;
  * - memory is bounded by one segment, or by one bucket of each run that is merged;
+ * - the store's write-ahead log can be reset between two segments;
  * - a block whose payload is damaged is left out, and its neighbours are not.
  */
-import { Effect } from "effect"
+import { Effect, type Scope } from "effect"
 import { BlockRanges } from "../domain/blockRanges.ts"
 import { RlpError } from "../domain/rlp.ts"
-import { readSegments, type Segment, strangersAmong } from "./ChainIndexCatalog.ts"
+import {
+  blocksLacking,
+  payloadChecks,
+  rangesIn,
+  readSegments,
+  type Segment,
+  strangersAmong,
+} from "./ChainIndexCatalog.ts"
 import { dropRunOf, insertRun, makeRunKeeper, type RunKeeper } from "./ChainIndexMerging.ts"
 import {
   type IndexDamaged,
@@ -29,8 +37,9 @@ import { SegmentBuilder, type SegmentContent } from "./chainIndexSegment.ts"
 import { unpackParts } from "./payloadCodec.ts"
 import { placeholders } from "./RowsNow.ts"
 import type { StoreDatabase } from "./StoreDatabase.ts"
-import type { StoreError } from "./StoreError.ts"
+import { StoreError } from "./StoreError.ts"
 import { bytesAt, numberAt, type Row } from "./storedValues.ts"
+import { makeWalGate, type WalGate, walBytesOf } from "./WalGate.ts"
 
 /** See the module. */
 export interface IndexBuilder {
@@ -46,12 +55,15 @@ interface BuilderState {
   readonly store: StoreDatabase
   readonly index: StoreDatabase
   readonly runs: RunKeeper
+  readonly gate: WalGate
   segments: ReadonlyArray<Segment>
   /** Of the next segment or run. */
   nextId: number
   damaged: BlockRanges
-  /** How many segments were looked at since the store last changed. */
-  validated: number
+  /** Segments below it are still to be looked at, in the pass that began when the store changed. */
+  unseenBelow: number
+  /** The store changed during the pass. */
+  again: boolean
   seenVersion: number | undefined
 }
 
@@ -59,17 +71,19 @@ interface BuilderState {
 export const makeIndexBuilder = (
   store: StoreDatabase,
   { database: index }: IndexDatabase,
-): Effect.Effect<IndexBuilder, StoreError | IndexDamaged> =>
+): Effect.Effect<IndexBuilder, StoreError | IndexDamaged, Scope.Scope> =>
   Effect.gen(function* () {
     const [row] = yield* index.rows("SELECT next_id FROM state")
     const state: BuilderState = {
       store,
       index,
       runs: yield* makeRunKeeper(index),
+      gate: yield* makeWalGate(() => walBytesOf(store.file)),
       segments: readSegments(index),
       nextId: numberAt(row, 0),
       damaged: BlockRanges.empty,
-      validated: 0,
+      unseenBelow: Infinity,
+      again: false,
       seenVersion: undefined,
     }
     return {
@@ -88,38 +102,55 @@ const step = Effect.fnUntraced(function* (state: BuilderState, eagerness: Eagern
   const version = yield* versionOf(state.store)
   if (version !== state.seenVersion) {
     state.seenVersion = version
-    state.validated = 0
+    state.again = true
     const gone = state.segments.filter(({ from, to }) => stored.runEnd(from) < to)
     if (gone.length > 0) return yield* Effect.as(dropSegments(state, gone), true)
   }
-  if (yield* validateSome(state)) return true
+  const looked = yield* validateSome(state)
   const highest = [...stored.ranges()].at(-1)?.[1] ?? -1
   const readable = stored.subtract(state.damaged)
   const job = nextJob(readable, highest, state.segments, eagerness)
   if (job !== undefined) return yield* Effect.as(buildSegment(state, job), true)
-  return yield* state.runs.step(() => state.nextId++)
+  return (yield* state.runs.step(() => state.nextId++)) || looked
 })
 
 /** The blocks that a store says it has. */
 const storedBlocks = (store: StoreDatabase): Effect.Effect<BlockRanges, StoreError> =>
   Effect.map(
     store.rows("SELECT from_block, to_block FROM coverage WHERE dataset = 'payloads'"),
-    (rows) =>
-      BlockRanges.fromRanges(rows.map((row) => [numberAt(row, 0), numberAt(row, 1)] as const)),
+    rangesIn,
   )
 
 /** Segments that are held against the store in one step. */
 const VALIDATED_AT_ONCE = 256
 
-/** Drops what is no longer of the chain among the next segments; whether something was. */
+/**
+ * Looks at the next segments, the highest first, since what was replaced is at the top, and drops
+ * what is no longer of the chain; whether there were any.
+ */
 const validateSome = Effect.fnUntraced(function* (state: BuilderState) {
-  const some = state.segments.slice(state.validated, state.validated + VALIDATED_AT_ONCE)
+  const some = nextUnseen(state)
   if (some.length === 0) return false
-  const gone = strangersAmong(state.store, some)
-  state.validated += some.length - gone.length
+  const gone = yield* Effect.try({
+    try: () => strangersAmong(state.store, some),
+    catch: (error) => error,
+  }).pipe(
+    Effect.catchAll((error) =>
+      error instanceof StoreError ? Effect.fail(error) : Effect.die(error),
+    ),
+  )
+  state.unseenBelow = some[0]!.from
   if (gone.length > 0) yield* dropSegments(state, gone)
-  return gone.length > 0
+  return true
 })
+
+/** A pass goes to its end, however often the store changes; then the next one begins. */
+const nextUnseen = (state: BuilderState): ReadonlyArray<Segment> => {
+  const unseen = state.segments.filter(({ from }) => from < state.unseenBelow)
+  if (unseen.length > 0 || !state.again) return unseen.slice(-VALIDATED_AT_ONCE)
+  state.again = false
+  return state.segments.slice(-VALIDATED_AT_ONCE)
+}
 
 const dropSegments = Effect.fnUntraced(function* (
   state: BuilderState,
@@ -156,24 +187,31 @@ const READ_BLOCKS = 16
 
 const buildSegment = Effect.fnUntraced(function* (state: BuilderState, job: SegmentJob) {
   const builder = new SegmentBuilder()
-  const missing = yield* state.store.snapshot(readBlocks(state, job, builder))
+  const read = state.store.snapshot(
+    Effect.all({
+      missing: readBlocks(state, job, builder),
+      unchecked: Effect.map(state.store.rows(blocksLacking(payloadChecks)), rangesIn),
+    }),
+  )
+  const { missing, unchecked } = yield* state.gate.through(read)
   if (missing !== undefined) state.damaged = state.damaged.add(missing, missing)
   if (builder.blocks === 0) return
   const closed = builder.full || (job.whole && builder.blocks === job.to - job.from + 1)
   const content = builder.build()
+  const checked = (unchecked.next(content.from) ?? Infinity) > content.to
   const segmentId = state.nextId++
   yield* inTransaction(
     state.index,
     Effect.gen(function* () {
       for (const old of job.replaces) yield* deleteSegment(state, old)
-      yield* insertSegment(state.index, segmentId, content, closed)
+      yield* insertSegment(state.index, { segmentId, content, closed, checked })
       yield* insertRun(state.index, state.runs, segmentId, content, closed)
       yield* newRevision(state)
     }),
   )
   const { from, to, firstHash, lastHash, digest } = content
   const { bits } = content.postings
-  const fresh = { segmentId, from, to, closed, bits, firstHash, lastHash, digest }
+  const fresh = { segmentId, from, to, closed, checked, bits, firstHash, lastHash, digest }
   state.segments = [
     ...state.segments.filter(({ segmentId: id }) => !job.replaces.includes(id)),
     fresh,
@@ -213,14 +251,12 @@ const readBlocks = Effect.fnUntraced(function* (
 
 /** Whether the row's payload could be read. */
 const addRow = (builder: SegmentBuilder, row: Row): boolean => {
-  const parts = unpackParts({
-    body: bytesAt(row, 2),
-    receipts: bytesAt(row, 3),
-    codec: numberAt(row, 4),
-  })
+  const packed = { body: bytesAt(row, 2), receipts: bytesAt(row, 3), codec: numberAt(row, 4) }
+  const parts = unpackParts(packed)
   if (parts === undefined) return false
+  const packedBytes = packed.body.length + packed.receipts.length
   try {
-    builder.add({ blockNumber: numberAt(row, 0), hash: bytesAt(row, 1), ...parts })
+    builder.add({ blockNumber: numberAt(row, 0), hash: bytesAt(row, 1), packedBytes, ...parts })
     return true
   } catch (error) {
     if (error instanceof RlpError) return false
@@ -236,14 +272,32 @@ export const turn: Effect.Effect<void> = Effect.async((resume) => {
 
 const insertSegment = Effect.fnUntraced(function* (
   index: StoreDatabase,
-  segmentId: number,
-  { from, to, firstHash, lastHash, digest, logCounts, postings }: SegmentContent,
-  closed: boolean,
+  {
+    segmentId,
+    content: { from, to, firstHash, lastHash, digest, logCounts, postings },
+    closed,
+    checked,
+  }: {
+    readonly segmentId: number
+    readonly content: SegmentContent
+    readonly closed: boolean
+    readonly checked: boolean
+  },
 ) {
   yield* index.run(
-    `INSERT INTO segments (segment_id, from_block, to_block, first_hash, last_hash, digest, bits, closed)
-     VALUES ${placeholders(8)}`,
-    [segmentId, from, to, firstHash, lastHash, digest, postings.bits, closed ? 1 : 0],
+    `INSERT INTO segments (segment_id, from_block, to_block, first_hash, last_hash, digest, bits,
+       closed, checked) VALUES ${placeholders(9)}`,
+    [
+      segmentId,
+      from,
+      to,
+      firstHash,
+      lastHash,
+      digest,
+      postings.bits,
+      Number(closed),
+      Number(checked),
+    ],
   )
   yield* index.run("INSERT INTO segment_logs (segment_id, bytes) VALUES (?, ?)", [
     segmentId,

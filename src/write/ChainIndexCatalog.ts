@@ -8,10 +8,10 @@ import { BlockRanges } from "../domain/blockRanges.ts"
 import { equalBytes } from "../domain/hex.ts"
 import { runStates } from "./ChainIndexDatabase.ts"
 import type { PlannedSegment } from "./chainIndexPlan.ts"
-import { hashesDigest } from "./chainIndexSegment.ts"
+import { payloadsDigest } from "./chainIndexSegment.ts"
 import { placeholders, rowsNow } from "./RowsNow.ts"
 import type { StoreDatabase } from "./StoreDatabase.ts"
-import { bytesAt, numberAt } from "./storedValues.ts"
+import { bytesAt, numberAt, type Row } from "./storedValues.ts"
 
 /** A segment of the index. */
 export interface Segment extends PlannedSegment {
@@ -20,8 +20,10 @@ export interface Segment extends PlannedSegment {
   /** Hashes of the blocks `from` and `to`. */
   readonly firstHash: Uint8Array
   readonly lastHash: Uint8Array
-  /** Of the hashes of all blocks: `hashesDigest`. */
+  /** Of what all blocks were stored as: `payloadsDigest`. */
   readonly digest: Uint8Array
+  /** Whether the payloads that it was made of had been held against their headers. */
+  readonly checked: boolean
 }
 
 /** A run that is looked through. */
@@ -43,7 +45,7 @@ export interface Catalog {
 export const readSegments = (index: StoreDatabase): ReadonlyArray<Segment> =>
   rowsNow(
     index,
-    `SELECT segment_id, from_block, to_block, closed, bits, first_hash, last_hash, digest
+    `SELECT segment_id, from_block, to_block, closed, bits, first_hash, last_hash, digest, checked
      FROM segments ORDER BY from_block`,
   ).map((row) => ({
     segmentId: numberAt(row, 0),
@@ -54,6 +56,7 @@ export const readSegments = (index: StoreDatabase): ReadonlyArray<Segment> =>
     firstHash: bytesAt(row, 5),
     lastHash: bytesAt(row, 6),
     digest: bytesAt(row, 7),
+    checked: numberAt(row, 8) === 1,
   }))
 
 /** The catalog as it is now, or `known` where that is it. Throws what the database fails with. */
@@ -92,40 +95,51 @@ export const segmentsWithin = (
 const AT_ONCE = 128
 
 /**
- * The segments that are not of the stored chain. Blocks that link to each other are the same from the
- * last one down, so that two hashes tell; where links were not checked all hashes are read. Throws
- * what the store fails with.
+ * The segments that are not of the stored chain, or were made of other payloads of it. Blocks that
+ * link to each other are the same from the last one down, and a payload that was checked follows from
+ * its block's hash, so that two hashes tell; where either was not checked all blocks are looked at.
+ * Throws what the store fails with.
  */
 export const strangersAmong = <S extends Segment>(
   store: StoreDatabase,
   segments: ReadonlyArray<S>,
 ): ReadonlyArray<S> => {
   const strangers: Array<S> = []
-  const unlinked = unlinkedBlocks(store)
+  const unlinked = rangesIn(rowsNow(store, blocksLacking(["links"])))
+  const unchecked = rangesIn(rowsNow(store, blocksLacking(payloadChecks)))
   for (let at = 0; at < segments.length; at += AT_ONCE) {
     const some = segments.slice(at, at + AT_ONCE)
     const is = endsOf(store, some)
     for (const segment of some) {
       const { from, to, firstHash, lastHash } = segment
+      const checked = !meets(unchecked, segment)
       const same =
         is(from, firstHash) &&
         is(to, lastHash) &&
-        ((unlinked.next(from) ?? Infinity) > to || isWhole(store, segment))
+        // What came in place of a payload that nobody had checked may be another one.
+        (segment.checked || !checked) &&
+        ((checked && !meets(unlinked, segment)) || isWhole(store, segment))
       if (!same) strangers.push(segment)
     }
   }
   return strangers
 }
 
-/** Blocks that were never compared with their neighbours. */
-const unlinkedBlocks = (store: StoreDatabase): BlockRanges =>
-  BlockRanges.fromRanges(
-    rowsNow(
-      store,
-      `SELECT from_block, to_block FROM coverage
-       WHERE dataset = 'payloads' AND instr(',' || checks || ',', ',links,') = 0`,
-    ).map((row) => [numberAt(row, 0), numberAt(row, 1)] as const),
-  )
+const meets = (blocks: BlockRanges, { from, to }: Segment): boolean =>
+  (blocks.next(from) ?? Infinity) <= to
+
+/** What a payload follows from its header's hash by, as `coverage` names it. */
+export const payloadChecks = ["receipts", "transactions"] as const
+
+/** The ranges of stored blocks that were not checked in each of these ways. */
+export const blocksLacking = (checks: ReadonlyArray<string>): string =>
+  `SELECT from_block, to_block FROM coverage WHERE dataset = 'payloads' AND (${checks
+    .map((check) => `instr(',' || checks || ',', ',${check},') = 0`)
+    .join(" OR ")})`
+
+/** The blocks of rows of a first and a last one. */
+export const rangesIn = (rows: ReadonlyArray<Row>): BlockRanges =>
+  BlockRanges.fromRanges(rows.map((row) => [numberAt(row, 0), numberAt(row, 1)] as const))
 
 /** Tells of the first and the last blocks of segments whether they have a hash. */
 const endsOf = (
@@ -148,8 +162,10 @@ const endsOf = (
 const isWhole = (store: StoreDatabase, { from, to, digest }: Segment): boolean => {
   const rows = rowsNow(
     store,
-    "SELECT block_hash FROM blocks WHERE block_number BETWEEN ? AND ? ORDER BY block_number",
+    `SELECT block_hash, length(body) + length(receipts) FROM blocks JOIN payloads USING (block_number)
+     WHERE block_number BETWEEN ? AND ? ORDER BY block_number`,
     [from, to],
   )
-  return equalBytes(hashesDigest(rows.map((row) => bytesAt(row, 0))), digest)
+  const stored = rows.map((row) => ({ hash: bytesAt(row, 0), packedBytes: numberAt(row, 1) }))
+  return equalBytes(payloadsDigest(stored), digest)
 }

@@ -1,11 +1,11 @@
 /**
  * The file of the index, `annals-index.db` beside the store: opened, locked, and found to be of this
- * chain and of this program's version.
+ * very store and of this program's version.
  *
- * In: the store's directory and whose chain it is. Out: an {@link IndexDatabase}, closed when its
+ * In: the store's directory and which store it is. Out: an {@link IndexDatabase}, closed when its
  * scope ends.
  *
- * All that is in it is derived from the store. So a file that is damaged, another chain's or another
+ * All that is in it is derived from the store. So a file that is damaged, another store's or another
  * version's is thrown away by whoever builds, and is none for who reads.
  *
  * Invariants: who builds holds a lock on `annals-index.lock` for as long as the file is open; two
@@ -27,12 +27,14 @@ const LOCK_FILE = "annals-index.lock"
 /** Marks a file as ours: "anni" in SQLite's `application_id`. */
 const APPLICATION_ID = 0x616e6e69
 /** Rises with whatever changes of the tables below or of the bytes in them. */
-const VERSION = 1
+const VERSION = 2
 /** Bytes: several buckets a page. */
 const PAGE_BYTES = 16_384
 
-/** Whose chain a store holds, as its `meta` has it. */
-export interface ChainIdentity {
+/** Which store it is, and whose chain it holds, as its `meta` has it. */
+export interface StoreIdentity {
+  /** Empty where the store was made before it had one. */
+  readonly storeId: string
   readonly chainId: string
   readonly genesisHash: string
 }
@@ -53,7 +55,8 @@ export class IndexDamaged extends Data.TaggedError("IndexDamaged")<{
 /**
  * - `state`: one row; `file_id` is another one whenever the file is made anew, `revision` rises with
  *   every commit, `next_id` was never used.
- * - `segments`: `closed`: never made again with more blocks. Its logs are in 2^bits postings.
+ * - `segments`: `closed`: never made again with more blocks. `checked`: its payloads were held against
+ *   their headers. `digest`: {@link payloadsDigest}. Its logs are in 2^bits postings.
  * - `segment_logs`: how many logs each block of a segment has (`chainIndexSegment.ts`).
  * - `postings`: `place` is {@link postingsPlace} (`chainIndexPostings.ts`).
  * - `runs`: sorted transactions (`chainIndexRuns.ts`), in 2^bits entries. Of level 0: those of the
@@ -76,7 +79,8 @@ const SCHEMA = [
   last_hash BLOB NOT NULL,
   digest BLOB NOT NULL,
   bits INTEGER NOT NULL,
-  closed INTEGER NOT NULL
+  closed INTEGER NOT NULL,
+  checked INTEGER NOT NULL
 ) STRICT`,
   "CREATE TABLE segment_logs (segment_id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT",
   "CREATE TABLE postings (place INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT",
@@ -151,9 +155,9 @@ export const lockIndex = (directory: string): Effect.Effect<void, StoreError, Sc
 /** Opens the index to build it; makes it where there is none that fits. */
 export const openIndexToBuild = Effect.fnUntraced(function* (
   directory: string,
-  chain: ChainIdentity,
+  identity: StoreIdentity,
 ): Effect.fn.Return<IndexDatabase, StoreError, Scope.Scope> {
-  const found = yield* openIfFit(directory, chain, false)
+  const found = yield* openIfFit(directory, identity, false)
   if (found !== undefined) return found
   throwIndexAway(directory)
   const file = fileIn(directory)
@@ -171,8 +175,9 @@ export const openIndexToBuild = Effect.fnUntraced(function* (
     database,
     Effect.gen(function* () {
       for (const statement of SCHEMA) yield* database.run(statement)
-      const values = ["chain_id", chain.chainId, "genesis_hash", chain.genesisHash]
-      yield* database.run("INSERT INTO meta (key, value) VALUES (?, ?), (?, ?)", values)
+      const facts = factsOf(identity)
+      const places = facts.map(() => "(?, ?)").join(", ")
+      yield* database.run(`INSERT INTO meta (key, value) VALUES ${places}`, facts.flat())
       yield* database.run(`PRAGMA application_id = ${APPLICATION_ID}`)
       yield* database.run(`PRAGMA user_version = ${VERSION}`)
     }),
@@ -183,13 +188,14 @@ export const openIndexToBuild = Effect.fnUntraced(function* (
 /** Opens the index to read it; undefined where there is none that fits. */
 export const openIndexToRead = (
   directory: string,
-  chain: ChainIdentity,
-): Effect.Effect<IndexDatabase | undefined, never, Scope.Scope> => openIfFit(directory, chain, true)
+  identity: StoreIdentity,
+): Effect.Effect<IndexDatabase | undefined, never, Scope.Scope> =>
+  openIfFit(directory, identity, true)
 
 /** Whatever is wrong with the file, it is none: what is in it can be made again. */
 const openIfFit = Effect.fnUntraced(function* (
   directory: string,
-  chain: ChainIdentity,
+  identity: StoreIdentity,
   readonly: boolean,
 ) {
   const inode = indexInode(directory)
@@ -201,7 +207,7 @@ const openIfFit = Effect.fnUntraced(function* (
     file,
     Effect.gen(function* () {
       const sql = yield* connect(file, readonly)
-      if (!(yield* fits(sql, chain))) return undefined
+      if (!(yield* fits(sql, identity))) return undefined
       if (!readonly) yield* sql.unsafe("PRAGMA synchronous = NORMAL")
       return makeDatabase(file, yield* sql.reserve)
     }),
@@ -214,15 +220,23 @@ const openIfFit = Effect.fnUntraced(function* (
   return undefined
 })
 
-const fits = Effect.fnUntraced(function* (sql: SqliteClient.SqliteClient, chain: ChainIdentity) {
+const fits = Effect.fnUntraced(function* (sql: SqliteClient.SqliteClient, identity: StoreIdentity) {
   const [kind] = yield* sql.unsafe(
     "SELECT application_id, (SELECT user_version FROM pragma_user_version) FROM pragma_application_id",
   ).values
   if (numberAt(kind, 0) !== APPLICATION_ID || numberAt(kind, 1) !== VERSION) return false
   const rows = yield* sql.unsafe("SELECT key, value FROM meta").values
   const meta = new Map(rows.map((row) => [textAt(row, 0), textAt(row, 1)]))
-  return meta.get("chain_id") === chain.chainId && meta.get("genesis_hash") === chain.genesisHash
+  return factsOf(identity).every(([key, value]) => meta.get(key) === value)
 })
+
+/** What the index has in its own `meta`. */
+const factsOf = ({ storeId, chainId, genesisHash }: StoreIdentity) =>
+  [
+    ["store_id", storeId],
+    ["chain_id", chainId],
+    ["genesis_hash", genesisHash],
+  ] as const
 
 /** Runs `body` in a transaction, which is undone where it fails. */
 export const inTransaction = <A, E>(

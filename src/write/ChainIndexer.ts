@@ -11,7 +11,8 @@
  */
 import { existsSync } from "node:fs"
 import { Worker } from "node:worker_threads"
-import { Context, Duration, Effect, Layer, Runtime } from "effect"
+import { Context, Effect, Layer, Runtime } from "effect"
+import { endWithin } from "../process/EndWithin.ts"
 import { threadProgram } from "../process/threadProgram.ts"
 import type { IndexerReply, IndexerRequest } from "./chainIndexProtocol.ts"
 import { DamageFlag, keepIndexed } from "./ChainIndexing.ts"
@@ -89,11 +90,10 @@ const CLOSE_MS = 10_000
 
 /** Asks the thread to end, and ends it. */
 const end = (worker: Worker): Effect.Effect<void> =>
-  Effect.async<void>((resume) => {
-    worker.once("exit", () => resume(Effect.void))
-    post(worker, { call: "close" })
-  }).pipe(
-    Effect.timeout(Duration.millis(CLOSE_MS)),
-    Effect.ignore,
-    Effect.zipRight(Effect.promise(() => worker.terminate())),
-  )
+  endWithin(
+    Effect.async<void>((resume) => {
+      worker.once("exit", () => resume(Effect.void))
+      post(worker, { call: "close" })
+    }),
+    CLOSE_MS,
+  ).pipe(Effect.zipRight(Effect.promise(() => worker.terminate())))

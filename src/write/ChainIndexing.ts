@@ -103,6 +103,7 @@ const identityOf = Effect.fnUntraced(function* (store: StoreDatabase) {
   const rows = yield* store.rows("SELECT key, value FROM meta")
   const meta = new Map(rows.map((row) => [textAt(row, 0), textAt(row, 1)]))
   return {
+    storeId: meta.get(metaKeys.storeId) ?? "",
     chainId: meta.get(metaKeys.chainId) ?? "",
     genesisHash: meta.get(metaKeys.genesisHash) ?? "",
   }

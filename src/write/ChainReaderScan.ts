@@ -21,11 +21,11 @@ import {
   TooManyLogs,
   type TransactionPlace,
 } from "../rpc/ChainReader.ts"
+import { logTextBytes } from "../rpc/logObject.ts"
 import { placesOf } from "./chainIndexRuns.ts"
 import {
   compileFilter,
   type CompiledFilter,
-  logBytes,
   matchLogs,
   mayMatch,
   transactionHashAt,
@@ -40,18 +40,13 @@ export type Sliced<A> = Generator<void, A>
 /** Packed blocks that are read with one statement: some 1.6 MB of mainnet's shape. */
 const BLOCKS_AT_ONCE = 16
 const BLOOMS_AT_ONCE = 256
-/**
- * Bytes of logs that an answer holds at most, as with too many logs: those of a few large blocks may
- * be more than a process has.
- */
-const MOST_BYTES = 256 * 1024 * 1024
 
 /** The matching logs of a range, in the order of the chain. */
 export function* scanLogs(
   view: ChainView,
   filter: LogFilter,
   range: BlockRange,
-  mostResults: number,
+  most: { readonly results: number; readonly bytes: number },
 ): Sliced<ReadonlyArray<StoredLog>> {
   const missing = view.firstMissing(range)
   if (missing !== undefined) throw new NotStored({ blockNumber: missing })
@@ -64,9 +59,10 @@ export function* scanLogs(
       for (const row of view.packed(blockNumbers.slice(at, at + BLOCKS_AT_ONCE))) {
         const before = found.length
         soundly(numberAt(row, 0), () => matchLogs(unpackBlock(row, passingRoom), compiled, found))
-        for (let log = before; log < found.length; log++) bytes += logBytes(found[log]!)
-        if (found.length > mostResults || bytes > MOST_BYTES) {
-          refuse(range, numberAt(row, 0), before, found.length > mostResults ? mostResults : before)
+        for (let log = before; log < found.length; log++) bytes += logTextBytes(found[log]!)
+        if (found.length > most.results || bytes > most.bytes) {
+          const limit = found.length > most.results ? most.results : before
+          refuse(range, numberAt(row, 0), before, limit)
         }
         yield
       }

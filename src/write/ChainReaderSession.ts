@@ -7,7 +7,7 @@
  * {@link SLICE_MS}; the rest of them waits, within its time limit.
  *
  * Invariants: nothing is written; each question is answered from one state of the store, and no
- * state is held longer than its question, so that the write-ahead log can be reset. Where the index
+ * state is held longer than its question, and new ones wait where the write-ahead log has to be reset. Where the index
  * cannot be used, the question is answered without it; where it is damaged, whoever builds it is told.
  */
 import { Effect, Layer, Scope } from "effect"
@@ -27,7 +27,12 @@ import {
   TooManyLogs,
 } from "../rpc/ChainReader.ts"
 import { turn } from "./ChainIndexBuilder.ts"
-import { IndexDamaged, isDamageOfIndex, isOfIndex } from "./ChainIndexDatabase.ts"
+import {
+  IndexDamaged,
+  isDamageOfIndex,
+  isOfIndex,
+  type StoreIdentity,
+} from "./ChainIndexDatabase.ts"
 import { type IndexerShape, Indexer, layerIndexer } from "./ChainIndexer.ts"
 import type { CatalogMemory } from "./ChainIndexReader.ts"
 import { RecentTransactions } from "./chainReaderRecent.ts"
@@ -40,6 +45,7 @@ import { StoreError } from "./StoreError.ts"
 import { commitDefaults } from "./storeProtocol.ts"
 import { bytesAt, numberAt, type Row, textAt } from "./storedValues.ts"
 import { metaKeys } from "./tables.ts"
+import { makeWalGate, MOST_WAL_BYTES, type WalGate, walBytesOf } from "./WalGate.ts"
 
 /** Long questions at a time, each with connections of its own. */
 const VIEWS = 4
@@ -48,26 +54,48 @@ const SLICE_MS = 4
 
 /** The store in a directory, read on the calling thread, and its index, built in another one. */
 export const layerChainReader = (directory: string): Layer.Layer<ChainReader, StoreError> =>
-  Layer.provide(layerChainReaderOver(directory), layerIndexer(directory))
+  Layer.provide(
+    layerChainReaderOver(directory),
+    // Where there is no store nobody is started who could say so, too.
+    Layer.provide(layerIndexer(directory), layerReadable(directory)),
+  )
 
-/** As {@link layerChainReader}, with whoever builds the index given. */
+/** Nothing; fails when the store cannot be read. */
+const layerReadable = (directory: string): Layer.Layer<never, StoreError> =>
+  Layer.effectDiscard(
+    Effect.scoped(Effect.flatMap(openDatabase(readOptions(directory)), readChain)),
+  )
+
+const readOptions = (directory: string) =>
+  ({ directory, purpose: { kind: "read" }, ...commitDefaults }) as const
+
+/**
+ * As {@link layerChainReader}, with whoever builds the index given; `mostWalBytes`: see `WalGate.ts`.
+ */
 export const layerChainReaderOver = (
   directory: string,
+  mostWalBytes: number = MOST_WAL_BYTES,
 ): Layer.Layer<ChainReader, StoreError, Indexer> =>
   Layer.scoped(
     ChainReader,
-    Effect.flatMap(Indexer, (indexer) => openChainReader(directory, indexer)),
+    Effect.flatMap(Indexer, (indexer) => openChainReader(directory, indexer, mostWalBytes)),
   )
 
 /** Opens the store in a directory until the scope ends. Fails when there is none. */
 export const openChainReader = Effect.fn("ChainReader.open")(function* (
   directory: string,
   indexer: IndexerShape,
+  mostWalBytes: number = MOST_WAL_BYTES,
 ): Effect.fn.Return<ChainReaderShape, StoreError, Scope.Scope> {
-  const options = { directory, purpose: { kind: "read" }, ...commitDefaults } as const
+  const options = readOptions(directory)
   const store = yield* openDatabase(options)
   const chain = yield* readChain(store)
-  const inView = yield* makeViews(options, chain.identity, indexer)
+  const inView = yield* makeViews(
+    options,
+    chain.identity,
+    indexer,
+    yield* makeWalGate(() => walBytesOf(store.file), mostWalBytes),
+  )
   const recent = new RecentTransactions()
   const rows = (sql: string, values: ReadonlyArray<number | Uint8Array> = []) =>
     Effect.mapError(store.rows(sql, values), unreadable)
@@ -91,7 +119,7 @@ export const openChainReader = Effect.fn("ChainReader.open")(function* (
         ),
       ),
     logs: (filter, range, limits) =>
-      inView((view) => scanLogs(view, filter, range, limits.results)).pipe(
+      inView((view) => scanLogs(view, filter, range, limits)).pipe(
         Effect.catchTag("IndexBehind", (error) => Effect.die(error)),
         Effect.timeoutFail({
           duration: limits.ms,
@@ -126,7 +154,8 @@ const readChain = Effect.fnUntraced(function* (store: StoreDatabase) {
     genesisHash: genesis,
     rules: chainRulesOf({ ...notes, text: meta.get(metaKeys.chainRules) }),
   }
-  return { facts, identity: { chainId, genesisHash } }
+  const storeId = meta.get(metaKeys.storeId) ?? ""
+  return { facts, identity: { storeId, chainId, genesisHash } }
 })
 
 const unreadable = ({ message }: StoreError): ReadFailed => new ReadFailed({ reason: message })
@@ -214,8 +243,9 @@ type ScanError = ReadFailed | NotStored | TooManyLogs | IndexBehind
 /** Gives the function that answers a question in a view of its own. */
 const makeViews = Effect.fnUntraced(function* (
   options: Parameters<typeof openDatabase>[0],
-  identity: { readonly chainId: string; readonly genesisHash: string },
+  identity: StoreIdentity,
   indexer: IndexerShape,
+  gate: WalGate,
 ) {
   const scope = yield* Effect.scope
   const permits = yield* Effect.makeSemaphore(VIEWS)
@@ -233,15 +263,17 @@ const makeViews = Effect.fnUntraced(function* (
   })
 
   const answer = <A>(ask: (view: ChainView) => Sliced<A>, useIndex: boolean) =>
-    Effect.acquireUseRelease(
-      acquire,
-      (view) => inSlices(sliced(view, ask, useIndex)),
-      (view) =>
-        Effect.sync(() => {
-          view.end()
-          if (!useIndex) view.forgetIndex()
-          idle.push(view)
-        }),
+    gate.through(
+      Effect.acquireUseRelease(
+        acquire,
+        (view) => inSlices(sliced(view, ask, useIndex)),
+        (view) =>
+          Effect.sync(() => {
+            view.end()
+            if (!useIndex) view.forgetIndex()
+            idle.push(view)
+          }),
+      ),
     )
 
   return <A>(ask: (view: ChainView) => Sliced<A>): Effect.Effect<A, ScanError> =>

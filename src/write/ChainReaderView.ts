@@ -12,7 +12,7 @@ import { Effect, Exit, Scope } from "effect"
 import { BlockRanges, type BlockRange } from "../domain/blockRanges.ts"
 import { ReadFailed } from "../rpc/ChainReader.ts"
 import { type Catalog, segmentsWithin, type Segment, strangersAmong } from "./ChainIndexCatalog.ts"
-import { type ChainIdentity, indexInode, openIndexToRead } from "./ChainIndexDatabase.ts"
+import { type StoreIdentity, indexInode, openIndexToRead } from "./ChainIndexDatabase.ts"
 import { type CatalogMemory, IndexReader } from "./ChainIndexReader.ts"
 import type { MatchedBlock } from "./chainReaderMatch.ts"
 import { unpackParts } from "./payloadCodec.ts"
@@ -29,7 +29,7 @@ const SEGMENTS_AT_ONCE = 256
 export class ChainView {
   readonly #store: StoreDatabase
   readonly #directory: string
-  readonly #chain: ChainIdentity
+  readonly #identity: StoreIdentity
   readonly #memory: CatalogMemory
   #opened: { readonly reader: IndexReader; readonly scope: Scope.CloseableScope } | undefined
   #lookedAtMs = -Infinity
@@ -42,12 +42,12 @@ export class ChainView {
   constructor(
     store: StoreDatabase,
     directory: string,
-    chain: ChainIdentity,
+    identity: StoreIdentity,
     memory: CatalogMemory,
   ) {
     this.#store = store
     this.#directory = directory
-    this.#chain = chain
+    this.#identity = identity
     this.#memory = memory
   }
 
@@ -107,7 +107,7 @@ export class ChainView {
     this.#lookedAtMs = performance.now()
     const scope = Effect.runSync(Scope.make())
     try {
-      const opening = openIndexToRead(this.#directory, this.#chain)
+      const opening = openIndexToRead(this.#directory, this.#identity)
       const found = Effect.runSync(Scope.extend(opening, scope))
       if (found !== undefined) {
         this.#opened = { reader: new IndexReader(found, this.#memory), scope }

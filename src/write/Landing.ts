@@ -10,8 +10,8 @@ import type { StoreError } from "./StoreError.ts"
 
 /** See the module. */
 export interface LandingShape {
-  /** Whether blocks of this height are to land. */
-  readonly takes: (blockNumber: number) => boolean
+  /** Whether this checked block is to land. */
+  readonly takes: (payload: BlockPayload) => boolean
   /**
    * Takes a checked block, whose bytes are copied: it is done when its branch is committed, and goes
    * back to the scheduler, without blame, when it is of another branch than is wanted.

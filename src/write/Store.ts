@@ -12,7 +12,8 @@
  */
 import path from "node:path"
 import { Worker } from "node:worker_threads"
-import { Context, Duration, Effect, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
+import { endWithin } from "../process/EndWithin.ts"
 import { threadProgram } from "../process/threadProgram.ts"
 import type { BlockRange } from "../domain/blockRanges.ts"
 import type { PeerRecord } from "../peers/peerCacheFile.ts"
@@ -205,9 +206,7 @@ class StoreThread {
 
   /** Lets the thread finish and close the store, and ends it. */
   readonly end: Effect.Effect<void> = Effect.suspend(() =>
-    this.call("close", null).pipe(
-      Effect.timeout(Duration.millis(CLOSE_MS)),
-      Effect.ignore,
+    endWithin(this.call("close", null), CLOSE_MS).pipe(
       Effect.zipRight(Effect.promise(() => this.#worker.terminate())),
     ),
   )

@@ -62,6 +62,8 @@ const LOCK_FILE = "annals.lock"
 const MIGRATIONS_TABLE = "migrations"
 /** Bytes; measured as the best for blocks of mainnet's size. Fixed when the file is made. */
 const PAGE_BYTES = 16_384
+/** What is left of the write-ahead log when it begins anew, in bytes. */
+const KEPT_WAL_BYTES = 32 * 1024 * 1024
 /** Every insert of 1 to 32 rows into each table, and the rest, stay prepared. */
 const PREPARED_STATEMENTS = 400
 
@@ -142,6 +144,7 @@ const prepare = Effect.fnUntraced(function* (
   }
   yield* sql.unsafe(`PRAGMA page_size = ${PAGE_BYTES}`)
   yield* sql.unsafe("PRAGMA journal_mode = WAL")
+  yield* sql.unsafe(`PRAGMA journal_size_limit = ${KEPT_WAL_BYTES}`)
   yield* sql.unsafe("PRAGMA synchronous = NORMAL")
   yield* sql.unsafe(`PRAGMA application_id = ${APPLICATION_ID}`)
   yield* migrate.pipe(Effect.provideService(SqlClient.SqlClient, sql))
@@ -172,7 +175,7 @@ const migrate = Migrator.make({})({
   ),
 })
 
-/** Writes down whose chain this is, or refuses when it is another one's. */
+/** Writes down whose chain this is, and which file; or refuses when it is another one's. */
 const claim = Effect.fnUntraced(function* (database: StoreDatabase, purpose: SyncPurpose) {
   const { file } = database
   const rows = yield* database.rows("SELECT key, value FROM meta")
@@ -194,6 +197,10 @@ const claim = Effect.fnUntraced(function* (database: StoreDatabase, purpose: Syn
   yield* database.run(
     `INSERT OR IGNORE INTO meta (key, value) VALUES ${facts.map(() => "(?, ?)").join(", ")}`,
     facts.flat(),
+  )
+  yield* database.run(
+    "INSERT OR IGNORE INTO meta (key, value) VALUES (?, lower(hex(randomblob(16))))",
+    [metaKeys.storeId],
   )
   // The same chain may have learnt of further forks since the last time.
   if (purpose.chainRules !== undefined && meta.get(metaKeys.chainRules) !== purpose.chainRules) {

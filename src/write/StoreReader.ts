@@ -10,7 +10,8 @@
  */
 import { existsSync } from "node:fs"
 import { Worker } from "node:worker_threads"
-import { Duration, Effect, Layer } from "effect"
+import { Effect, Layer } from "effect"
+import { endWithin } from "../process/EndWithin.ts"
 import { threadProgram } from "../process/threadProgram.ts"
 import { HistoryReader, HistoryUnavailable } from "../serving/HistoryReader.ts"
 import {
@@ -124,9 +125,7 @@ class ReaderThread {
   readonly end: Effect.Effect<void> = Effect.suspend(() => {
     const worker = this.#worker
     if (worker === undefined) return Effect.void
-    return this.call("close", null).pipe(
-      Effect.timeout(Duration.millis(CLOSE_MS)),
-      Effect.ignore,
+    return endWithin(this.call("close", null), CLOSE_MS).pipe(
       Effect.zipRight(Effect.promise(() => worker.terminate())),
     )
   })

@@ -4,9 +4,11 @@
  *
  * In: a {@link Replacement}, in a transaction that the caller opened and commits. Out: what became of
  * it. Everything that can be wrong with it is found before the first row goes, so that a refusal
- * leaves the store as it was; a kill leaves the one branch or the other.
+ * leaves the store as it was; a kill leaves the one branch or the other. A block that is stored already
+ * stays as it is, anchored or not, and is not written again.
  */
 import { Effect } from "effect"
+import { type BlockRange, BlockRanges } from "../domain/blockRanges.ts"
 import { equalBytes } from "../domain/hex.ts"
 import type { Coverage } from "./coverage.ts"
 import { checksText, type DecodedBlock, decodeBlock } from "./decodedBlock.ts"
@@ -52,33 +54,42 @@ export const replaceBlocks = Effect.fnUntraced(function* (
   const first = ancestor + 1
   const ready = decodeAll(replacement, sync)
   if ("outcome" in ready) return ready
-  const last = topToReplace(coverage, replacement)
-  const refusal = refusalOf(coverage, replacement, last)
+  const there = storedAlready(coverage, blocks)
+  const going = toReplace(coverage, replacement, there)
+  const refusal = refusalOf(coverage, replacement, going)
   if (refusal !== undefined) return refusal
 
   const storedTo = segments.runEnd(first)
   const oldHash = blocks.length > 0 ? segments.hashAt(storedTo)?.slice() : undefined
+  const gone: Array<BlockRange> = []
   let transactions = 0
   let logs = 0
-  if (blocks.length > 0) {
+  for (const [lowest, highest] of going.ranges()) {
     // The segments ask for the hashes where they are cut: before the rows go.
-    for (const { from, to } of segments.removeRange(first, last)) yield* commits.remove(from, to)
-    for (const { block, decoded } of ready) {
-      yield* insertBlock(database, coverage, commits, sync, block, decoded)
-      transactions += decoded.counts.transactions
-      logs += decoded.counts.logs
+    for (const { from, to } of segments.removeRange(lowest, highest)) {
+      yield* commits.remove(from, to)
+      gone.push([from, to])
     }
   }
-  const removed = storedTo >= first && blocks.length > 0 ? ([first, storedTo] as const) : undefined
-  if (removed !== undefined) yield* dropMarksAbove(database, ancestor)
-  if (noticedAtMs !== undefined && removed !== undefined && oldHash !== undefined) {
-    const newHash = blocks[0]!.hash
-    yield* writeReorg(database, { noticedAtMs, from: first, to: storedTo, oldHash, newHash })
+  for (const { block, decoded } of ready) {
+    if (there.has(block.blockNumber)) continue
+    yield* insertBlock(database, coverage, commits, sync, block, decoded)
+    transactions += decoded.counts.transactions
+    logs += decoded.counts.logs
+  }
+  const lost = gone[0]?.[0] ?? Infinity
+  const removed = lost <= storedTo ? ([lost, storedTo] as const) : undefined
+  if (removed !== undefined) yield* dropMarksAbove(database, lost - 1)
+  const newHash = blocks[lost - first]?.hash
+  const known = oldHash !== undefined && newHash !== undefined
+  if (noticedAtMs !== undefined && removed !== undefined && known) {
+    yield* writeReorg(database, { noticedAtMs, from: lost, to: storedTo, oldHash, newHash })
   }
   yield* noteMarks(database, coverage, replacement.marks)
   return {
     outcome: "done",
     removed,
+    gone,
     transactions,
     logs,
     databaseBytes: yield* database.sizeBytes,
@@ -106,24 +117,48 @@ const decodeAll = (
   return ready
 }
 
+/** The blocks that are stored with the same hash. */
+const storedAlready = (
+  { segments }: Coverage,
+  blocks: ReadonlyArray<BlockPayload>,
+): BlockRanges => {
+  let there = BlockRanges.empty
+  for (const { blockNumber, hash } of blocks) {
+    const stored = segments.hashAt(blockNumber)
+    if (stored !== undefined && equalBytes(stored, hash))
+      there = there.add(blockNumber, blockNumber)
+  }
+  return there
+}
+
 /**
- * The highest block that makes way: all of the run above the ancestor, what lies where the new
- * blocks go, and a piece right above that is not their child.
+ * What makes way: of the run above the ancestor and of what lies where the new blocks go all that is
+ * another block than theirs, and a piece right above that is not their child.
  */
-const topToReplace = ({ segments }: Coverage, { ancestor, blocks }: Replacement): number => {
+const toReplace = (
+  { segments }: Coverage,
+  { ancestor, blocks }: Replacement,
+  there: BlockRanges,
+): BlockRanges => {
+  const head = blocks.at(-1)
+  if (head === undefined) return BlockRanges.empty
   const newTop = ancestor + blocks.length
   const oldTop = segments.runEnd(ancestor + 1)
   const above = segments.list().find(({ from }) => from === newTop + 1)
-  const head = blocks.at(-1)
-  const stray =
-    above !== undefined && head !== undefined && !equalBytes(above.firstParentHash, head.hash)
-  return Math.max(newTop, oldTop, stray ? above.to : newTop)
+  const stray = above !== undefined && !equalBytes(above.firstParentHash, head.hash)
+  const last = Math.max(newTop, oldTop, stray ? above.to : newTop)
+  const within = segments.ranges().flatMap(([from, to]): ReadonlyArray<BlockRange> => {
+    const lowest = Math.max(from, ancestor + 1)
+    const highest = Math.min(to, last)
+    return lowest <= highest ? [[lowest, highest]] : []
+  })
+  return BlockRanges.fromRanges(within).subtract(there)
 }
 
 const refusalOf = (
   { segments }: Coverage,
   { ancestor, ancestorHash, blocks }: Replacement,
-  last: number,
+  going: BlockRanges,
 ): Refused | undefined => {
   const stored = segments.hashAt(ancestor)
   const fits =
@@ -132,9 +167,11 @@ const refusalOf = (
       : stored !== undefined && equalBytes(stored, ancestorHash)
   if (!fits) return { outcome: "refused", reason: "ancestor", blockNumber: ancestor }
   if (blocks.length === 0) return undefined
-  const anchored = segments.anchoredWithin(ancestor + 1, last)
-  if (anchored !== undefined) {
-    return { outcome: "refused", reason: "anchored", blockNumber: anchored }
+  for (const [from, to] of going.ranges()) {
+    const anchored = segments.anchoredWithin(from, to)
+    if (anchored !== undefined) {
+      return { outcome: "refused", reason: "anchored", blockNumber: anchored }
+    }
   }
   for (const { blockNumber, hash } of blocks) {
     const trusted = segments.trustedAt(blockNumber)

@@ -97,7 +97,7 @@ const makeWrite = Effect.gen(function* () {
   /** Lets those of a batch land that are to; gives what is left of it to write. */
   const land = Effect.fnUntraced(function* (batch: ProcessedBatch) {
     const { kept, blocks } = batch
-    const lands = blocks.map(({ blockNumber }) => landing?.takes(blockNumber) === true)
+    const lands = kept?.payloads.map((payload) => landing?.takes(payload) === true) ?? []
     if (kept === undefined || !lands.includes(true)) return batch
     for (const [index, block] of blocks.entries()) {
       if (lands[index] === true) yield* landing!.land(block, kept.payloads[index]!)

@@ -33,6 +33,8 @@ export interface IndexedBlock {
   readonly body: Uint8Array
   /** RLP, in the form of eth/69. */
   readonly receipts: Uint8Array
+  /** Bytes of its payload as it is stored. */
+  readonly packedBytes: number
 }
 
 /** What becomes rows of the index. */
@@ -42,7 +44,7 @@ export interface SegmentContent {
   /** Hashes of the blocks `from` and `to`. */
   readonly firstHash: Uint8Array
   readonly lastHash: Uint8Array
-  /** {@link hashesDigest} of the hashes of all blocks. */
+  /** {@link payloadsDigest} of all blocks. */
   readonly digest: Uint8Array
   /** How many logs each block has, as varints. */
   readonly logCounts: Uint8Array
@@ -61,7 +63,7 @@ export class SegmentBuilder {
   readonly #run = new RunBuilder()
   readonly #logCounts: Array<number> = []
   #from = 0
-  readonly #hashes: Array<Uint8Array> = []
+  readonly #payloads: Array<StoredPayload> = []
   #logs = 0
 
   /** Blocks so far. */
@@ -75,7 +77,7 @@ export class SegmentBuilder {
   }
 
   /** Takes the block above the last one. After an RlpError the block is not in. */
-  add({ blockNumber, hash, body, receipts }: IndexedBlock): void {
+  add({ blockNumber, hash, body, receipts, packedBytes }: IndexedBlock): void {
     const before = this.#logs
     const list = new FlatReceiptCursor(receipts)
     let ordinal = before
@@ -84,7 +86,7 @@ export class SegmentBuilder {
       this.#run.add(bytes, at, blockNumber, index),
     )
     if (this.blocks === 0) this.#from = blockNumber
-    this.#hashes.push(new Uint8Array(hash))
+    this.#payloads.push({ hash: new Uint8Array(hash), packedBytes })
     this.#logs = ordinal
     this.#logCounts.push(ordinal - before)
   }
@@ -94,9 +96,9 @@ export class SegmentBuilder {
     return {
       from: this.#from,
       to: this.#from + this.blocks - 1,
-      firstHash: this.#hashes[0]!,
-      lastHash: this.#hashes.at(-1)!,
-      digest: hashesDigest(this.#hashes),
+      firstHash: this.#payloads[0]!.hash,
+      lastHash: this.#payloads.at(-1)!.hash,
+      digest: payloadsDigest(this.#payloads),
       logCounts: encodeVarints(this.#logCounts),
       postings: this.#postings.build(),
       transactions: this.#run.size,
@@ -118,9 +120,23 @@ export class SegmentBuilder {
   }
 }
 
-/** Tells whether all blocks of a segment are still the same ones: keccak256 of their hashes. */
-export const hashesDigest = (hashes: ReadonlyArray<Uint8Array>): Uint8Array =>
-  new Uint8Array(keccak256Parts(hashes))
+/** What tells a stored payload from another one that is stored under the same hash. */
+export type StoredPayload = Pick<IndexedBlock, "hash" | "packedBytes">
+
+/**
+ * Tells whether all payloads of a segment are still the same ones: keccak256 of their blocks' hashes
+ * and their lengths. A payload that was checked follows from the hash alone.
+ */
+export const payloadsDigest = (payloads: ReadonlyArray<StoredPayload>): Uint8Array => {
+  const lengths = new DataView(new ArrayBuffer(LENGTH_BYTES * payloads.length))
+  for (const [at, { packedBytes }] of payloads.entries()) {
+    lengths.setUint32(LENGTH_BYTES * at, packedBytes, true)
+  }
+  const parts = [...payloads.map(({ hash }) => hash), new Uint8Array(lengths.buffer)]
+  return new Uint8Array(keccak256Parts(parts))
+}
+
+const LENGTH_BYTES = 4
 
 const HASH_BYTES = 32
 /** Transactions that are hashed at a time, and bytes of them after which no more are added. */

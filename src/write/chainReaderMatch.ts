@@ -193,9 +193,3 @@ export const transactionHashAt = (body: Uint8Array, index: number): Uint8Array |
   }
   return undefined
 }
-
-/** How many bytes a log keeps in memory, about. */
-export const logBytes = ({ topics, data }: StoredLog): number =>
-  ADDRESS_BYTES + TOPIC_BYTES * topics.length + data.length + LOG_OVERHEAD
-
-const LOG_OVERHEAD = 512

@@ -23,6 +23,10 @@
  *   log n rounds. Above a trusted hash all that descends from a wrong block is wrong with it.
  * - neither is anchored: nothing is proven. The new block is refused and the stored neighbour goes,
  *   one block only, so that a liar costs no more than it sends; both are to be fetched again.
+ *   Where no trusted hash ever comes, two chains could go on like that for ever. So what comes for
+ *   one height may put stored blocks out {@link MOST_CONTESTS} times; from then on it is taken in
+ *   only where it contradicts nothing that is stored, until an anchor decides. Where both chains
+ *   stay, the height between them stays empty, and is reported as missing.
  *
  * Blocks that come without the check `links` are compared with nothing (a trusted hash at their
  * own height excepted), are never anchored, and never let an anchor through.
@@ -37,6 +41,8 @@
  * - G7  A forged run below an anchor is replaced after a number of rounds that is logarithmic in
  *       its length.
  * - G8  Without links nothing is compared, and segments with different checks stay apart.
+ * - G9  Blocks that are offered again and again come to rest, whichever chains they are of: without
+ *       proof a height's offers remove at most two blocks each, and only the first few do.
  */
 import type { BlockRange } from "../domain/blockRanges.ts"
 import { equalBytes } from "../domain/hex.ts"
@@ -118,6 +124,15 @@ export interface SegmentsOptions {
   readonly linkOf: (blockNumber: number) => BlockLink
 }
 
+/**
+ * How often what comes for a height may put stored blocks out without proof. More than one: which
+ * side came first is chance, and who lied may be gone, or banned, the next time.
+ */
+export const MOST_CONTESTS = 3
+
+/** Heights whose contests are counted, some 50 bytes each; at others nothing goes without proof. */
+const MOST_CONTESTED = 65_536
+
 /** The segments of one store. Changed in place; the {@link Segment} objects never change. */
 export class Segments {
   #list: Array<Segment>
@@ -125,6 +140,8 @@ export class Segments {
   readonly #linkOf: (blockNumber: number) => BlockLink
   /** How many blocks go next, by the number of the block at which a forged run is suspected. */
   readonly #suspects = new Map<number, number>()
+  /** How often what came for a height has put stored blocks out without proof. */
+  readonly #contests = new Map<number, number>()
 
   constructor(options: SegmentsOptions) {
     this.#list = options.segments.toSorted((a, b) => a.from - b.from)
@@ -210,6 +227,10 @@ export class Segments {
     for (const segment of within) {
       this.#remove(Math.max(segment.from, from), Math.min(segment.to, to), false, removed)
     }
+    // Who was right before says nothing of the chain that comes now.
+    for (const blockNumber of this.#contests.keys()) {
+      if (blockNumber >= from && blockNumber <= to) this.#contests.delete(blockNumber)
+    }
     return removed
   }
 
@@ -237,8 +258,9 @@ export class Segments {
     const anchored = trusted !== undefined || (upper?.anchored === true && !badChild)
     const removed: Array<Removal> = []
     if (!anchored && (badChild || badParent)) {
-      if (badChild) this.#remove(upper.from, upper.from, false, removed)
-      if (badParent) this.#removeTop(lower, 1, false, removed)
+      const goes = this.#contest(blockNumber)
+      if (badChild && goes) this.#remove(upper.from, upper.from, false, removed)
+      if (badParent && goes) this.#removeTop(lower, 1, false, removed)
       return badParent
         ? refused("parent", false, lower.lastHash, parentHash, removed)
         : refused("child", false, upper!.firstParentHash, hash, removed)
@@ -246,7 +268,10 @@ export class Segments {
     if (badChild) this.#cutUpwards(upper, upper.from, removed)
     // What went lay above, so that the block's own place is still the same.
     const placed = this.#place(at, block, how, anchored)
-    if (anchored) this.#spread(placed, removed)
+    if (anchored) {
+      this.#contests.delete(blockNumber)
+      this.#spread(placed, removed)
+    }
     return { outcome: "accepted", removed }
   }
 
@@ -255,8 +280,19 @@ export class Segments {
     const stored = this.#hashIn(holder, blockNumber)
     if (equalBytes(stored, hash)) return { outcome: "stored" }
     const removed: Array<Removal> = []
-    if (!holder.anchored) this.#remove(blockNumber, blockNumber, false, removed)
+    if (!holder.anchored && this.#contest(blockNumber)) {
+      this.#remove(blockNumber, blockNumber, false, removed)
+    }
     return refused("other_block", holder.anchored, stored, hash, removed)
+  }
+
+  /** Whether stored blocks still go, without proof, for what comes for this height; counts it. */
+  #contest(blockNumber: number): boolean {
+    const before = this.#contests.get(blockNumber) ?? 0
+    if (before >= MOST_CONTESTS) return false
+    if (before === 0 && this.#contests.size >= MOST_CONTESTED) return false
+    this.#contests.set(blockNumber, before + 1)
+    return true
   }
 
   /** Anchors a segment up to the trusted height `blockNumber`, and what links below it. */

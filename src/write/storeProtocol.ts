@@ -119,8 +119,8 @@ export interface TrustedMarks {
 }
 
 /**
- * Blocks that take the place of all that is stored above another one, in one transaction. An
- * extension is a replacement of nothing; without blocks only the marks are noted.
+ * Blocks that take the place of all that is stored above another one, in one transaction; those of them
+ * that are stored already stay as they are. An extension is a replacement of nothing; without blocks only the marks are noted.
  */
 export interface Replacement {
   /** The block that stays; one below the first of `blocks`. */
@@ -138,8 +138,10 @@ export interface Replacement {
 export type ReplaceResult =
   | {
       readonly outcome: "done"
-      /** What was taken out; undefined when nothing was. */
+      /** What was taken out of the run above the ancestor; undefined when nothing was. */
       readonly removed: BlockRange | undefined
+      /** All that was taken out, rising: with pieces above the run that did not fit the new blocks. */
+      readonly gone: ReadonlyArray<BlockRange>
       /** What it put in. */
       readonly transactions: number
       readonly logs: number

@@ -217,6 +217,8 @@ export type RowTable = "blocks" | OptionalTable
 
 /** Keys of `meta`; hashes are 0x and hex, numbers decimal. */
 export const metaKeys = {
+  /** Another one for every file that is made: 32 hex digits, without 0x. */
+  storeId: "store_id",
   chainId: "chain_id",
   genesisHash: "genesis_hash",
   network: "network",

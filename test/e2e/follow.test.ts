@@ -9,6 +9,7 @@ import { generateChain, generateFork } from "../../src/devnet/generatedChain.ts"
 import type { ServedChain } from "../../src/devnet/servedChain.ts"
 import { toHex } from "../../src/domain/hex.ts"
 import {
+  digestOf,
   type Follower,
   type LiveDevnet,
   rowsOf,
@@ -84,18 +85,6 @@ const reorgsOf = (directory: string) =>
 /** When the write-ahead log was written to; 0 while there is none. */
 const loggedAtMs = (directory: string): number =>
   statSync(path.join(directory, "annals.db-wal"), { throwIfNoEntry: false })?.mtimeMs ?? 0
-
-/** All that a store says of its chain, row by row. */
-const digestOf = async (directory: string): Promise<string> => {
-  const tables = ["payloads", "blocks", "transactions", "logs", "withdrawals", "coverage", "reorgs"]
-  const digests = await Promise.all(
-    tables.map(async (table) => {
-      const rows = await rowsOf(directory, `SELECT * FROM ${table} ORDER BY 1, 2, 3`)
-      return `${table} ${JSON.stringify(rows, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value instanceof Uint8Array ? toHex(value) : value))}`
-    }),
-  )
-  return digests.join("\n")
-}
 
 describe("a run that follows the head", () => {
   for (const depth of [1, 2, 63, 64]) {

@@ -15,6 +15,7 @@ describe("how a sync stands", () => {
         blocksBehind: undefined,
         behindSinceMs: undefined,
         reorgs: 0,
+        stalled: undefined,
       })
       yield* TestClock.setTime(1_000)
       yield* state.update({ phase: "following", headBlock: 12 })

@@ -34,7 +34,7 @@ const withServer = async <A>(
   }
 }
 
-const ask = (url: string) => Effect.runPromise(Effect.either(makeTrustedHead(url, 1337n)))
+const ask = (url: string) => Effect.runPromise(Effect.either(makeTrustedHead(url, 1337n).ask))
 
 const reasonOf = async (url: string): Promise<string> => {
   const outcome = await ask(url)
@@ -96,7 +96,7 @@ describe("a trusted node", () => {
       () => undefined,
       async (url, asked) => {
         const program = Effect.gen(function* () {
-          const fiber = yield* Effect.fork(Effect.either(makeTrustedHead(url, 1337n)))
+          const fiber = yield* Effect.fork(Effect.either(makeTrustedHead(url, 1337n).ask))
           // Asked in both forms, each in its time.
           for (const nth of [1, 2]) {
             while (asked() < nth) {
@@ -129,7 +129,7 @@ describe("a trusted node", () => {
         sayJson(response, { data: { finalized: { root }, current_justified: { root } } })
       },
       async (url) => {
-        const trusted = makeTrustedHead(`${url}/`, 1337n)
+        const trusted = makeTrustedHead(`${url}/`, 1337n).ask
         const twice = await Effect.runPromise(Effect.all([trusted, trusted]))
         assert.deepStrictEqual(twice[1].finalized, { number: 7, key: "22".repeat(32) })
         assert.lengthOf(

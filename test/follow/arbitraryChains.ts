@@ -34,14 +34,14 @@ export const topOf = ({ tip, window }: Pick<Scene, "tip" | "window">): StoredTop
   for (let number = Math.max(floor, 0); number <= tip; number++) {
     hashes.set(number, keyOf("s", number))
   }
-  return { tip, floor, hashes }
+  return { tip, floor, floorIsOpen: floor < 0, hashes }
 }
 
 /** A tree that knows all branches and the stored chain itself. */
 export const treeOf = ({ tip, branches }: Scene): HeaderTree => {
   const tree = new HeaderTree()
-  for (const header of headersOf({ name: "s", ancestor: 0, head: tip })) tree.add(header)
-  for (const branch of branches) for (const header of headersOf(branch)) tree.add(header)
+  for (const header of headersOf({ name: "s", ancestor: 0, head: tip })) tree.add("p", header)
+  for (const branch of branches) for (const header of headersOf(branch)) tree.add("p", header)
   return tree
 }
 

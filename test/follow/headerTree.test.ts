@@ -1,6 +1,6 @@
 import { assert, describe, it } from "vitest"
 import { FastCheck as fc } from "effect"
-import { HeaderTree, MOST_HEADERS } from "../../src/follow/headerTree.ts"
+import { HeaderTree, MOST_HEADERS_OF_ONE } from "../../src/follow/headerTree.ts"
 import { headersOf, headOf, keyOf, scene, topOf, treeOf } from "./arbitraryChains.ts"
 
 describe("the tree of headers", () => {
@@ -33,7 +33,7 @@ describe("the tree of headers", () => {
   it("names the header that is missing, and nothing above it", () => {
     const tree = new HeaderTree()
     const headers = headersOf({ name: "a", ancestor: 8, head: 14 })
-    for (const header of headers) if (header.number !== 11) tree.add(header)
+    for (const header of headers) if (header.number !== 11) tree.add("p", header)
     const top = topOf({ tip: 10, window: 6 })
     assert.deepStrictEqual(tree.descend({ number: 14, key: keyOf("a", 14) }, top), {
       _tag: "Missing",
@@ -44,8 +44,8 @@ describe("the tree of headers", () => {
 
   it("meets nothing where nothing is stored, whatever comes first", () => {
     const tree = new HeaderTree()
-    for (const header of headersOf({ name: "a", ancestor: 49, head: 52 })) tree.add(header)
-    const top = { tip: 49, floor: 49, hashes: new Map<number, string>() }
+    for (const header of headersOf({ name: "a", ancestor: 49, head: 52 })) tree.add("p", header)
+    const top = { tip: 49, floor: 49, floorIsOpen: true, hashes: new Map<number, string>() }
     const descent = tree.descend({ number: 52, key: keyOf("a", 52) }, top)
     assert(descent._tag === "Met")
     assert.strictEqual(descent.ancestor, 49)
@@ -54,18 +54,18 @@ describe("the tree of headers", () => {
 
   it("believes no child whose number is not its parent's and one", () => {
     const tree = new HeaderTree()
-    tree.add({ number: 12, key: keyOf("a", 12), parentKey: keyOf("a", 9) })
-    tree.add({ number: 9, key: keyOf("a", 9), parentKey: keyOf("s", 8) })
+    tree.add("p", { number: 12, key: keyOf("a", 12), parentKey: keyOf("a", 9) })
+    tree.add("p", { number: 9, key: keyOf("a", 9), parentKey: keyOf("s", 8) })
     const descent = tree.descend({ number: 12, key: keyOf("a", 12) }, topOf({ tip: 10, window: 6 }))
     assert.strictEqual(descent._tag, "Broken")
   })
 
-  it("is bounded, and forgets the oldest first", () => {
+  it("is bounded for each peer, and forgets its oldest first", () => {
     const tree = new HeaderTree()
-    for (let number = 0; number < MOST_HEADERS + 10; number++) {
-      tree.add({ number, key: keyOf("a", number), parentKey: keyOf("a", number - 1) })
+    for (let number = 0; number < MOST_HEADERS_OF_ONE + 10; number++) {
+      tree.add("p", { number, key: keyOf("a", number), parentKey: keyOf("a", number - 1) })
     }
-    assert.strictEqual(tree.size, MOST_HEADERS)
+    assert.strictEqual(tree.size, MOST_HEADERS_OF_ONE)
     assert.isUndefined(tree.get(keyOf("a", 9)))
     assert.isDefined(tree.get(keyOf("a", 10)))
   })

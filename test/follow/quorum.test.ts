@@ -15,6 +15,7 @@ const viewsOf = (made: Scene, trusted: ReadonlySet<number> = new Set()): Array<P
     peerId: `peer${index}`,
     trusted: trusted.has(index),
     descent: tree.descend(headOf(made, peer), top),
+    awaited: false,
   }))
 }
 
@@ -173,7 +174,7 @@ describe("which chain is followed", () => {
     }
     const two = viewsOf(made)
     assert.strictEqual(decide(topOf(made), two)._tag, "Advance")
-    const silent: PeerView = { peerId: "silent", trusted: false, descent: undefined }
+    const silent: PeerView = { peerId: "silent", trusted: false, descent: undefined, awaited: true }
     assert.strictEqual(decide(topOf(made), [...two, silent])._tag, "NoQuorum")
   })
 
@@ -201,6 +202,7 @@ describe("what to do about it", () => {
       _tag: "Range",
       from: 1_001,
       to: 4_936,
+      tipHeld: true,
     })
     assert.deepStrictEqual(nextMove(top, decision, 1_150, 64), {
       _tag: "Target",

@@ -122,6 +122,18 @@ describe("an ingest of blocks in parts", () => {
     }),
   )
 
+  it.scoped("comes to an end in time with less room than a part takes", () =>
+    Effect.gen(function* () {
+      const peers = [withoutReceipts({ serves: noReceipts }), withoutBodies({ serves: noBodies })]
+      const end = yield* ingest({
+        peers,
+        work: BlockRanges.of(1, 9),
+        settings: { giveUpMs: 12_000, larderBytes: 2_000, blocksPerAssignment: 3, slotsPerPeer: 2 },
+      })
+      assertWhole(end, 9)
+    }),
+  )
+
   it.scoped("lets no peer with bodies alone run far ahead of one that has all", () =>
     Effect.gen(function* () {
       const some = withoutReceipts({ serves: noReceipts })

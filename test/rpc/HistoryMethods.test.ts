@@ -20,6 +20,7 @@ import type { JsonValue } from "../../src/rpc/json.ts"
 import { logObject } from "../../src/rpc/logObject.ts"
 import { RpcError } from "../../src/rpc/rpcError.ts"
 import { defaultRpcLimits } from "../../src/rpc/rpcLimits.ts"
+import { SenderCache } from "../../src/rpc/senderCache.ts"
 import { keccak256 } from "../../src/domain/keccak.ts"
 import { storedBlocks } from "./fixtureChains.ts"
 import { blockLogs, memoryChain, type MemoryFacts } from "./memoryReader.ts"
@@ -39,6 +40,8 @@ const context: CallContext = {
   limits: defaultRpcLimits,
   clientVersion: "annals/1.2.3/linux",
   report: () => undefined,
+  senders: new SenderCache(),
+  pause: Effect.void,
 }
 
 interface Failure {

@@ -4,12 +4,19 @@ import { assert, beforeAll, describe, it } from "vitest"
 import { callHistoryMethod } from "../../src/rpc/HistoryMethods.ts"
 import { RpcError } from "../../src/rpc/rpcError.ts"
 import { defaultRpcLimits } from "../../src/rpc/rpcLimits.ts"
+import { SenderCache } from "../../src/rpc/senderCache.ts"
 import { fixturesDir } from "../support/fixtures.ts"
 import { exchangeNames, readExchanges, shapeOf } from "./exchanges.ts"
 import { type FixtureChain, fixtureChain } from "./fixtureChains.ts"
 import { memoryReader } from "./memoryReader.ts"
 
-const context = { limits: defaultRpcLimits, clientVersion: "annals/test", report: () => undefined }
+const context = {
+  limits: defaultRpcLimits,
+  clientVersion: "annals/test",
+  report: () => undefined,
+  senders: new SenderCache(),
+  pause: Effect.void,
+}
 
 describe.skipIf(fixturesDir === undefined)("the methods of history, by the specification", () => {
   let chain: FixtureChain

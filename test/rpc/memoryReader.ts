@@ -19,6 +19,7 @@ import {
   type ChainReaderShape,
   IndexBehind,
   type LogFilter,
+  type LogsLimits,
   NotStored,
   type StoredBlock,
   type StoredLog,
@@ -26,6 +27,7 @@ import {
   TooManyLogs,
   type TransactionPlace,
 } from "../../src/rpc/ChainReader.ts"
+import { logObject } from "../../src/rpc/logObject.ts"
 
 /** What a store knows beside its blocks. */
 export interface MemoryFacts {
@@ -116,8 +118,7 @@ const readerOf = (
   blockAt: (number) => Effect.sync(() => stored.get(number)),
   headerAt: (number) => Effect.sync(() => stored.get(number)),
   placeOf: (hash) => Effect.suspend(() => placeOf(stored, hash, facts.unindexed ?? 0)),
-  logs: (filter, range, { results }) =>
-    Effect.suspend(() => logsOf(stored, filter, range, results)),
+  logs: (filter, range, limits) => Effect.suspend(() => logsOf(stored, filter, range, limits)),
   reorgsAfter: (reorgId) => Effect.sync(() => reorgs.filter((row) => row.reorgId > reorgId)),
 })
 
@@ -158,17 +159,24 @@ const logsOf = (
   stored: Stored,
   filter: LogFilter,
   [from, to]: BlockRange,
-  limit: number,
+  { results, bytes }: LogsLimits,
 ): Effect.Effect<ReadonlyArray<StoredLog>, NotStored | TooManyLogs> => {
   const logs: Array<StoredLog> = []
-  let fits: BlockRange | undefined
+  let textBytes = 0
+  let refusal: TooManyLogs | undefined
   for (let blockNumber = from; blockNumber <= to; blockNumber++) {
     const block = stored.get(blockNumber)
     if (block === undefined) return Effect.fail(new NotStored({ blockNumber }))
-    logs.push(...blockLogs(block).filter((log) => matches(log, filter)))
-    if (logs.length > limit) fits ??= [from, Math.max(from, blockNumber - 1)]
+    const before = logs.length
+    const found = blockLogs(block).filter((log) => matches(log, filter))
+    logs.push(...found)
+    for (const log of found) textBytes += `${JSON.stringify(logObject(log, false))},`.length
+    const many = logs.length > results
+    if (from === to || (!many && textBytes <= bytes)) continue
+    const fits: BlockRange = [from, Math.max(from, blockNumber - 1)]
+    refusal ??= new TooManyLogs({ limit: many ? results : Math.max(1, before), fits })
   }
-  return fits === undefined ? Effect.succeed(logs) : Effect.fail(new TooManyLogs({ limit, fits }))
+  return refusal === undefined ? Effect.succeed(logs) : Effect.fail(refusal)
 }
 
 const matches = (log: StoredLog, { addresses, topics }: LogFilter): boolean =>

@@ -108,6 +108,52 @@ describe("a peer that is seen to have blocks", () => {
   })
 })
 
+/** The peer had its chance at the blocks of a batch; gives what is assigned then. */
+const giveBack = (run: Run, batchId: number, blocks: ReadonlyArray<number>): Array<string> =>
+  assignments(
+    run.send(
+      ...blocks.map((block): TimelessEvent => ({
+        _tag: "BlockFailed",
+        batchId,
+        block,
+        attempt: false,
+        tried: true,
+        lacks: false,
+      })),
+      { _tag: "BatchEnded", batchId },
+    ),
+  )
+
+describe("blocks of which parts wait", () => {
+  it("are offered next to the peer that has the rest, once all had their chance at them", () => {
+    const run = new Run(BlockRanges.of(0, 4), { blocksPerAssignment: 1 })
+    assert.deepStrictEqual(assignments(run.join("a")), ["a 0-0"])
+    for (let block = 0; block < 4; block++) {
+      assert.deepStrictEqual(giveBack(run, 1 + block, [block]), [`a ${block + 1}-${block + 1}`])
+    }
+    assert.deepStrictEqual(giveBack(run, 5, [4]), ["a 0-0"], "a new round")
+    run.send({ _tag: "PartsWait", peerId: "a", block: 3 })
+    assert.deepStrictEqual(giveBack(run, 6, [0]), ["a 1-1"], "block 3 had no second chance yet")
+    run.send({ _tag: "PartsWait", peerId: "a", block: 0 })
+    assert.deepStrictEqual(giveBack(run, 7, [1]), ["a 0-0"])
+  })
+
+  it("give no hope", () => {
+    const run = new Run(BlockRanges.of(0, 1), { giveUpMs: 1_000, blocksPerAssignment: 1 })
+    run.join("a")
+    giveBack(run, 1, [0])
+    giveBack(run, 2, [1])
+    for (let batchId = 3; run.state.phase === "running"; batchId++) {
+      assert.isBelow(run.nowMs, 1_100)
+      run.nowMs += 100
+      const [owned] = [...run.state.batches.values()]
+      run.send({ _tag: "PartsWait", peerId: "a", block: 1 - owned!.from })
+      giveBack(run, batchId, [owned!.from])
+    }
+    assert.deepStrictEqual([...run.state.failed.ranges()], [[0, 1]])
+  })
+})
+
 describe("the scheduler's core, case by case", () => {
   it("fills slots round the peers: everybody's first before anybody's second", () => {
     const run = new Run(BlockRanges.of(0, 999), { open: true })

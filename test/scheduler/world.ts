@@ -74,7 +74,7 @@ const nth = <Item>(items: Iterable<Item>, n: number): Item | undefined => {
 
 /** The part of a mixed list of kinds that a move belongs to; the weights add up to 100. */
 const KINDS = [
-  ["deliver", 20],
+  ["deliver", 18],
   ["done", 12],
   ["reject", 6],
   ["fail", 20],
@@ -90,6 +90,7 @@ const KINDS = [
   ["work", 1],
   ["unwork", 1],
   ["has", 1],
+  ["wait", 2],
   ["stop", 1],
 ] as const
 
@@ -321,6 +322,7 @@ export class World {
       case "has":
       case "pause":
       case "range":
+      case "wait":
         return peerId === undefined ? undefined : this.#peerEvent(kind, peerId, a, b)
       case "stray":
         return b % 2 === 0
@@ -341,7 +343,7 @@ export class World {
   }
 
   #peerEvent(
-    kind: "rejoin" | "leave" | "lacks" | "has" | "pause" | "range",
+    kind: "rejoin" | "leave" | "lacks" | "has" | "pause" | "range" | "wait",
     peerId: string,
     a: number,
     b: number,
@@ -363,6 +365,9 @@ export class World {
       if (gone === undefined) return undefined
       const [id, { slots, from, to }] = gone
       return { _tag: "PeerJoined", peerId: id, slots, range: { from, to } }
+    }
+    if (kind === "wait") {
+      return { _tag: "PartsWait", peerId, block: nth(this.exhausted, b) ?? 100 + (b % 40) }
     }
     const from = 90 + (a % 50)
     if (kind === "has") {
@@ -400,6 +405,13 @@ export class World {
             peer?.lacks.delete(n)
           }
         }
+        return
+      }
+      case "PartsWait": {
+        const peer = this.peers.get(event.peerId)
+        if (peer?.connected !== true || !this.exhausted.has(event.block)) return
+        peer.tried.delete(event.block)
+        peer.secondFrom = event.block
         return
       }
       case "PeerPaused": {

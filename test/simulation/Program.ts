@@ -57,7 +57,6 @@ export interface RunOutcome {
   readonly failed: ReadonlyArray<BlockRange>
   /** Node ids of the peers that were banned in it. */
   readonly banned: ReadonlyArray<string>
-  readonly failures: Readonly<Record<string, number>>
   readonly succeeded: number
   /** Sessions in the pool. */
   readonly pooled: number
@@ -178,7 +177,6 @@ const watched = Effect.fnUntraced(function* (plan: Plan, directory: string, acco
     complete: end.complete,
     failed: [...end.failed.ranges()],
     banned: [...stats.peers.values()].filter(({ bans }) => bans > 0).map(({ peerId }) => peerId),
-    failures: Object.fromEntries(stats.failures),
     succeeded: stats.blocksSucceeded,
     pooled: (yield* pool.connected).length,
   }

@@ -278,7 +278,7 @@ class World {
     sessions: SessionAccount,
   ): void {
     if (Exit.isFailure(exit)) return
-    const { banned, code, failures, succeeded } = exit.value
+    const { banned, code, succeeded } = exit.value
     const names = new Map(peers.map(({ enode, plan }) => [enode.nodeId, plan]))
     for (const nodeId of banned) {
       const plan = names.get(nodeId)
@@ -295,9 +295,7 @@ class World {
         `${succeeded} blocks are said to be done, ${written} were written`,
       )
     }
-    // A part that comes late, for a block that is whole by then, waits there until it is too old.
-    const late = failures["timeout"] !== undefined
-    if (!late && code === ExitCode.complete && larder !== undefined && larder.bytes > 0) {
+    if (code === ExitCode.complete && larder !== undefined && larder.bytes > 0) {
       this.#say("nothing stays open", `${larder.count} parts, ${larder.bytes} bytes in the larder`)
     }
     const answerBytes = Math.max(...peers.map(({ mostAnswerBytes }) => mostAnswerBytes))
@@ -311,7 +309,7 @@ class World {
   /** What holds in the end, after a run that nothing befell. */
   async #judge(exit: Exit.Exit<RunOutcome, StoreError>, held: Held): Promise<void> {
     if (Exit.isFailure(exit)) return
-    const { startBlock, endBlock, unheld, trusted } = this.#plan
+    const { startBlock, endBlock, unheld, undecidedTo, trusted } = this.#plan
     const { code, complete, failed } = exit.value
     if (this.#plan.deserted) {
       if (code !== ExitCode.noPeers) this.#say("ends right", `exit ${code} without any peer`)
@@ -323,7 +321,9 @@ class World {
     }
     const isUnheld = (block: number): boolean =>
       unheld !== undefined && block >= unheld[0] && block <= unheld[1]
-    const unjust = missing.filter((block) => !isUnheld(block))
+    const isUndecided = (block: number): boolean =>
+      undecidedTo !== undefined && block <= undecidedTo
+    const unjust = missing.filter((block) => !isUnheld(block) && !isUndecided(block))
     if (unjust.length > 0) {
       this.#say(
         "finishes",

@@ -8,7 +8,8 @@
  * - a block of the range that is not in {@link Plan.unheld} is held, with all its parts, by peers that
  *   are honest, quick enough and never away for as long as the program waits ("pillars");
  * - where some peer sends headers that only a trusted hash can refute, the highest block of the
- *   range is trusted, and pillars hold all that is below it.
+ *   range is trusted, and pillars hold all that is below it; or else what the trusted hash does not
+ *   reach is {@link Plan.undecidedTo}.
  */
 import { type FaultKind, faultKinds } from "../../src/devnet/faults.ts"
 import type { OptionalTable } from "../../src/write/tables.ts"
@@ -118,6 +119,11 @@ export interface Plan {
   readonly trusted: ReadonlyArray<number>
   /** Blocks of the range that no honest peer holds. */
   readonly unheld: readonly [from: number, to: number] | undefined
+  /**
+   * The highest block of which nobody can know who is right about it, peers being of two minds; it may
+   * be missing in the end, and so may those below it. Undefined where there are none.
+   */
+  readonly undecidedTo: number | undefined
   /** Whether no peer ever opens a session. */
   readonly deserted: boolean
   readonly peers: ReadonlyArray<PeerPlan>
@@ -145,13 +151,15 @@ export const planOf = (seed: number): Plan => {
   const present = peersOf(dice, { startBlock, endBlock, unheld: gap })
   const peers = deserted ? present.map((peer) => unreachable(dice, peer)) : present
   const forged = peers.some(sendsForgedHeaders)
+  const trusts = forged ? !dice.chance(0.1) : dice.chance(0.4)
   return {
     seed,
     chain,
     startBlock,
     endBlock,
-    trusted: forged || dice.chance(0.4) ? [endBlock] : [],
+    trusted: trusts ? [endBlock] : [],
     unheld,
+    undecidedTo: !forged ? undefined : trusts ? gap && gap[0] - 1 : endBlock,
     deserted,
     peers,
     settings: settingsOf(dice, peers.length),
@@ -235,10 +243,8 @@ const peersOf = (dice: Dice, range: RangePlan): ReadonlyArray<PeerPlan> => {
     all[at] = b
     all[with_] = a
   }
-  if (range.unheld === undefined) return all
-  // The trusted hash says nothing of what lies below a gap: who is right there cannot be known.
   const { unheld } = range
-  return all.filter((peer) => !sendsForgedHeaders(peer)).map((peer) => lacking(peer, unheld))
+  return unheld === undefined ? all : all.map((peer) => lacking(peer, unheld))
 }
 
 /**
@@ -339,7 +345,7 @@ const settingsOf = (dice: Dice, peerCount: number): PlanSettings => {
     redialMs: dice.pick([50, 300]),
     maxRedialMs: dice.pick([500, 1_000]),
     bytesInFlight: tight ? dice.pick([4_000, 20_000]) : 1_000_000,
-    larderBytes: tight ? dice.pick([30_000, 100_000]) : 1_000_000,
+    larderBytes: tight ? dice.pick([2_000, 6_000, 12_000, 30_000, 100_000]) : 1_000_000,
     receiptsAnswerBytes: tight ? 4_000 : 100_000,
     answerTargetBytes: tight ? 3_000 : 60_000,
     maxPeers: peerCount,

@@ -51,6 +51,13 @@ describe("the simulated world", () => {
         ({ peers }) => peers.filter(({ serves }) => typeof serves === "object").length > 1,
       ),
     )
+    assert.isTrue(
+      plans.some(({ undecidedTo, trusted }) => undecidedTo !== undefined && trusted.length === 0),
+    )
+    assert.isTrue(
+      plans.some(({ undecidedTo, trusted }) => undecidedTo !== undefined && trusted.length > 0),
+    )
+    assert.isTrue(plans.some(({ settings }) => settings.larderBytes < 3_000))
     assert.isTrue(plans.every(({ peers }) => peers.some(({ blameless }) => blameless)))
   })
 })

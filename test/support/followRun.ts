@@ -15,6 +15,7 @@ import { ByteGate } from "../../src/fetch/ByteGate.ts"
 import { ChainTop } from "../../src/follow/ChainTop.ts"
 import { follow, type FollowEnd } from "../../src/follow/Follower.ts"
 import { SyncState } from "../../src/follow/SyncState.ts"
+import type { TrustedHead } from "../../src/follow/TrustedHead.ts"
 import { IngestStats } from "../../src/observe/IngestStats.ts"
 import { Stats } from "../../src/observe/Stats.ts"
 import { Terminal } from "../../src/observe/Terminal.ts"
@@ -26,7 +27,7 @@ import { WorkList } from "../../src/scheduler/WorkList.ts"
 import { OurHead } from "../../src/serving/OurHead.ts"
 import { Settings } from "../../src/Settings.ts"
 import { Store, type StoreShape } from "../../src/write/Store.ts"
-import { commitDefaults } from "../../src/write/storeProtocol.ts"
+import { commitDefaults, type TrustedHash } from "../../src/write/storeProtocol.ts"
 import { Writer } from "../../src/write/Writer.ts"
 import { fakePeer, type FakePeerOptions } from "./FakePeer.ts"
 import { freshDirectory } from "./ingestRun.ts"
@@ -34,11 +35,11 @@ import { freshDirectory } from "./ingestRun.ts"
 const checks = ["links", "transactions", "uncles", "withdrawals", "receipts", "bloom"] as const
 
 /** A peer in memory that serves what its chain is at the moment. */
-export const livePeer = (
+export const livePeer = <Live extends Pick<LiveChain, "current">>(
   name: string,
-  live: LiveChain,
+  live: Live,
   options: Partial<Pick<FakePeerOptions, "alter" | "latencyMs">> = {},
-): { readonly peer: Peer; readonly live: LiveChain } => {
+): { readonly peer: Peer; readonly live: Live } => {
   const served: ServedChain = {
     get firstBlock() {
       return live.current.firstBlock
@@ -83,24 +84,32 @@ export interface FollowedRun {
   readonly pass: (ms: number) => Effect.Effect<void>
   /** How the run ended; undefined while it goes on. */
   readonly ended: () => FollowEnd | undefined
+  /** The session of this peer ends. */
+  readonly leave: (peerId: string) => Effect.Effect<void>
   readonly log: ReadonlyArray<string>
 }
 
 const STEP_MS = 20
 
-/** Runs a follower over the peers, from block 0 on, and hands it to `use`. */
+/** Runs a follower over the peers, from `startBlock` on, and hands it to `use`. */
 export const withFollower = <A, E>(
-  peers: ReadonlyArray<{ readonly peer: Peer; readonly live: LiveChain }>,
+  peers: ReadonlyArray<{ readonly peer: Peer; readonly live: Pick<LiveChain, "current"> }>,
   options: {
     readonly windowBlocks?: number
     readonly historyEnd?: number
     readonly trustedPeers?: ReadonlySet<string>
     readonly directory?: string
+    readonly startBlock?: number
+    readonly trustedHead?: TrustedHead
+    /** Hashes that are trusted as by `--trusted-hash`. */
+    readonly trusted?: ReadonlyArray<TrustedHash>
+    readonly giveUpMs?: number
   },
   use: (run: FollowedRun) => Effect.Effect<A, E>,
 ) =>
   Effect.gen(function* () {
     const { windowBlocks = 8, historyEnd = -1, trustedPeers = new Set<string>() } = options
+    const { startBlock = 0 } = options
     const directory = options.directory ?? (yield* freshDirectory)
     const chain = generatedChainSpec()
     const log: Array<string> = []
@@ -121,7 +130,7 @@ export const withFollower = <A, E>(
         genesisHash: chain.genesisHash,
         tables: ["transactions", "logs"],
         checks,
-        trusted: [],
+        trusted: options.trusted ?? [],
       },
       ...commitDefaults,
     })
@@ -146,10 +155,11 @@ export const withFollower = <A, E>(
             slotsPerPeer: 2,
             receiptsPerRequest: 128,
             rollbackWindowBlocks: windowBlocks,
+            ...(options.giveUpMs === undefined ? {} : { giveUpMs: options.giveUpMs }),
           }),
           Stats.layer,
           IngestStats.layer,
-          SyncState.layer(0),
+          SyncState.layer(startBlock),
           Chain.layer(chain),
           terminal,
         ),
@@ -158,7 +168,7 @@ export const withFollower = <A, E>(
     const stages = followStages({
       workers: 0,
       verify: new Set(checks),
-      startBlock: 0,
+      startBlock,
       rollbackWindow: windowBlocks,
     }).pipe(
       Layer.provideMerge(Blame.layer),
@@ -173,13 +183,14 @@ export const withFollower = <A, E>(
       const shape = yield* Store
       const state = yield* SyncState
       const stats = yield* Stats
+      const pool = yield* PeerPool
       let end: FollowEnd | undefined
       yield* Effect.forkScoped(writer.run)
       yield* follow({
-        startBlock: 0,
+        startBlock,
         historyEnd,
         trustedPeers,
-        trustedHead: undefined,
+        trustedHead: options.trustedHead,
         afterHistory: () => Effect.void,
       }).pipe(
         Effect.tap((how) =>
@@ -202,6 +213,7 @@ export const withFollower = <A, E>(
         stats,
         log,
         pass,
+        leave: pool.leave,
         ended: () => end,
         tip: () => {
           const { tip, hashes } = chainTop.top()

@@ -1,6 +1,7 @@
 /** A devnet whose chains move at a word, and a program that follows it. */
 import { createInterface } from "node:readline"
 import { Effect } from "effect"
+import { toHex } from "../../src/domain/hex.ts"
 import { query } from "../write/support.ts"
 import { type Outcome, start } from "./program.ts"
 
@@ -15,12 +16,11 @@ export interface LiveDevnet {
   readonly stop: () => Promise<Outcome>
 }
 
-/** Starts `annals devnet --control`, hands it to `use`, and stops it whatever comes. */
-export const withLiveDevnet = async <A>(
+/** Starts `annals devnet --control` and waits until all of its `peers` listen. */
+export const startLiveDevnet = async (
   peers: number,
   args: ReadonlyArray<string>,
-  use: (devnet: LiveDevnet) => Promise<A>,
-): Promise<A> => {
+): Promise<LiveDevnet> => {
   const { child, outcome } = start(["devnet", `--peers=${peers}`, "--control", ...args], {
     input: true,
   })
@@ -46,10 +46,20 @@ export const withLiveDevnet = async <A>(
     child.stdin!.write(`${command}\n`)
     return told
   }
+  return { enodes, peerFlags: enodes.map((one) => `--peer=${one}`), tell, stop }
+}
+
+/** Starts `annals devnet --control`, hands it to `use`, and stops it whatever comes. */
+export const withLiveDevnet = async <A>(
+  peers: number,
+  args: ReadonlyArray<string>,
+  use: (devnet: LiveDevnet) => Promise<A>,
+): Promise<A> => {
+  const devnet = await startLiveDevnet(peers, args)
   try {
-    return await use({ enodes, peerFlags: enodes.map((one) => `--peer=${one}`), tell, stop })
+    return await use(devnet)
   } finally {
-    await stop()
+    await devnet.stop()
   }
 }
 
@@ -83,6 +93,18 @@ export const rowsOf = (
   directory: string,
   statement: string,
 ): Promise<ReadonlyArray<ReadonlyArray<unknown>>> => Effect.runPromise(query(directory, statement))
+
+/** All that a store says of its chain, row by row. */
+export const digestOf = async (directory: string): Promise<string> => {
+  const tables = ["payloads", "blocks", "transactions", "logs", "withdrawals", "coverage", "reorgs"]
+  const digests = await Promise.all(
+    tables.map(async (table) => {
+      const rows = await rowsOf(directory, `SELECT * FROM ${table} ORDER BY 1, 2, 3`)
+      return `${table} ${JSON.stringify(rows, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value instanceof Uint8Array ? toHex(value) : value))}`
+    }),
+  )
+  return digests.join("\n")
+}
 
 /** Number and hash (hex) of the highest stored block; undefined while there is none. */
 export const tipOf = async (

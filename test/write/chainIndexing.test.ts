@@ -82,7 +82,7 @@ describe("building the index", () => {
           const expected = every.filter(({ block }) => block <= last)
           const some = expected[(7 * last) % expected.length]!
           const filter = { addresses: [Buffer.from(some.address, "hex")], topics: [] }
-          const limits = { results: 10_000, ms: 3_600_000 }
+          const limits = { results: 10_000, bytes: 1e12, ms: 3_600_000 }
           const found = yield* logs(filter, [0, last], limits)
           const same = expected.filter(({ address }) => address === some.address)
           assert.deepEqual(found.map(plain), same)
@@ -140,7 +140,7 @@ describe("building the index", () => {
       yield* Effect.gen(function* () {
         const { logs } = yield* ChainReader
         const filter = { addresses: [new Uint8Array(20)], topics: [] }
-        const limits = { results: 1_000, ms: 3_600_000 }
+        const limits = { results: 1_000, bytes: 1e12, ms: 3_600_000 }
         assert.isEmpty(yield* logs(filter, [0, 400], limits))
         const sound = "SELECT count(*) FROM postings WHERE bytes <> zeroblob(9)"
         yield* untilTrue(
@@ -200,7 +200,7 @@ describe("runs of transactions in the index", () => {
   it.scoped("become few by merging, and lose nothing on the way nor when it is cut short", () =>
     Effect.gen(function* () {
       const directory = yield* temporaryDirectory
-      const identity = { chainId: "1", genesisHash: "0x00" }
+      const identity = { storeId: "", chainId: "1", genesisHash: "0x00" }
       const fill = Effect.fnUntraced(function* (from: number, runs: number) {
         const opened = yield* openIndexToBuild(directory, identity)
         const keeper = yield* makeRunKeeper(opened.database)

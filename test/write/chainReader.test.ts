@@ -1,8 +1,9 @@
 /** The store read for JSON-RPC, with and without its index, beside a writer. */
-import { readFileSync, writeFileSync } from "node:fs"
+import { readFileSync, rmSync, writeFileSync } from "node:fs"
 import path from "node:path"
+import { RLP } from "@ethereumjs/rlp"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FastCheck as fc, Fiber, Runtime } from "effect"
+import { Effect, FastCheck as fc, Fiber, Layer, Logger, Runtime } from "effect"
 import type { BlockRange } from "../../src/domain/blockRanges.ts"
 import { generateChain } from "../../src/devnet/generatedChain.ts"
 import { toHex } from "../../src/domain/hex.ts"
@@ -10,10 +11,13 @@ import {
   ChainReader,
   type ChainReaderShape,
   type LogFilter,
+  type StoredLog,
   TooManyLogs,
 } from "../../src/rpc/ChainReader.ts"
+import { logObject } from "../../src/rpc/logObject.ts"
 import { INDEX_FILE } from "../../src/write/ChainIndexDatabase.ts"
 import { buildAll } from "../../src/write/ChainIndexing.ts"
+import { layerChainReader } from "../../src/write/ChainReaderSession.ts"
 import {
   arbitraryFilter,
   hashesOf,
@@ -42,7 +46,10 @@ const other = generateChain({ blocks: LAST, shape: "tiny", seed: 32 })
 const numbers = Array.from({ length: LAST + 1 }, (_, n) => n)
 const allLogs = numbers.flatMap((n) => logsOf(chain, n))
 const EVERYTHING: LogFilter = { addresses: [], topics: [] }
-const limits = { results: 1_000_000, ms: 60_000 }
+const limits = { results: 1_000_000, bytes: 1e12, ms: 60_000 }
+
+const textOf = (found: ReadonlyArray<StoredLog>) =>
+  JSON.stringify(found.map((log) => logObject(log, false)))
 
 const within = ([from, to]: BlockRange, logs = allLogs) =>
   logs.filter(({ block }) => block >= from && block <= to)
@@ -65,6 +72,20 @@ const compare = Effect.fnUntraced(function* (reader: ChainReaderShape, runs: num
     ),
   )
 })
+
+const withoutLogs = (receipts: Uint8Array): Uint8Array => {
+  const list = RLP.decode(receipts)
+  if (!Array.isArray(list)) throw new TypeError("no list")
+  return RLP.encode(list.map((one) => (Array.isArray(one) ? one.slice(0, 3).concat([[]]) : one)))
+}
+
+/** The chain as a peer tells it that leaves the logs of one block out. */
+const without = (blockNumber: number): ReturnType<typeof payloads> => {
+  const all = payloads(chain, 0, 400)
+  const block = all[blockNumber]!
+  all[blockNumber] = { ...block, receipts: withoutLogs(block.receipts) }
+  return all
+}
 
 const hashOf = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, "hex"))
 
@@ -193,6 +214,36 @@ describe("logs of a range", () => {
     }),
   )
 
+  it.scoped("say what part of the range fits where they are too many bytes", () =>
+    Effect.gen(function* () {
+      const directory = yield* storeOf(chain, 0, LAST)
+      yield* readerOf(directory)(
+        Effect.gen(function* () {
+          const { logs } = yield* ChainReader
+          const all = yield* logs(EVERYTHING, [0, LAST], limits)
+          const whole = textOf(all).length
+          for (const bytes of [whole - 1, whole - 2, whole >> 1, whole >> 4, 10_000]) {
+            const asked = logs(EVERYTHING, [0, LAST], { ...limits, bytes })
+            // Each is counted with a comma; a list has one byte more than that.
+            if (bytes === whole - 1) {
+              assert.deepEqual(textOf(yield* asked), textOf(all))
+              continue
+            }
+            const error = yield* Effect.flip(asked)
+            assert.instanceOf(error, TooManyLogs)
+            if (!(error instanceof TooManyLogs)) return
+            const fitting = yield* logs(EVERYTHING, error.fits, { ...limits, bytes })
+            assert.isAtMost(textOf(fitting).length - 1, bytes)
+            assert.strictEqual(fitting.length, error.limit)
+            const [from, to] = error.fits
+            const more = yield* logs(EVERYTHING, [from, to + 1], limits)
+            assert.isAbove(textOf(more).length - 1, bytes)
+          }
+        }),
+      )
+    }),
+  )
+
   it.live("are given up when their time is over", () =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -200,9 +251,7 @@ describe("logs of a range", () => {
         yield* readerOf(directory)(
           Effect.gen(function* () {
             const { logs, extent } = yield* ChainReader
-            const error = yield* Effect.flip(
-              logs(EVERYTHING, [0, LAST], { results: 1_000_000, ms: 1 }),
-            )
+            const error = yield* Effect.flip(logs(EVERYTHING, [0, LAST], { ...limits, ms: 1 }))
             assert.deepInclude(error, { _tag: "QueryTooSlow", limitMs: 1 })
             assert.strictEqual((yield* extent).highest, LAST)
           }),
@@ -355,6 +404,58 @@ describe("the index of a store without links", () => {
   )
 })
 
+describe("the index of a store that was made again", () => {
+  const logged = within([0, 200]).at(-1)!.block
+  const checks = ["links"] as const
+  const writeAll = (directory: string, blocks: ReturnType<typeof payloads>, verified: boolean) =>
+    withStore(syncOptions(directory, verified ? {} : { checks }), (store) =>
+      writeNow(store, blocks),
+    )
+  const findsAll = (directory: string) =>
+    readerOf(directory)(
+      Effect.gen(function* () {
+        const { logs } = yield* ChainReader
+        for (const log of within([logged, logged])) {
+          const filter = { addresses: [hashOf(log.address)], topics: [] }
+          const found = yield* logs(filter, [0, 400], limits)
+          assert.deepEqual(
+            found.map(plain),
+            within([0, 400]).filter((each) => passes(filter, each)),
+          )
+        }
+      }),
+    )
+
+  it.scoped("is not believed, though all hashes are the same", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporaryDirectory
+      yield* writeAll(directory, without(logged), false)
+      yield* buildAll(directory)
+      for (const end of ["", "-wal", "-shm"])
+        rmSync(`${directory}/annals.db${end}`, { force: true })
+      yield* writeAll(directory, payloads(chain, 0, 400), false)
+      yield* findsAll(directory)
+    }),
+  )
+
+  it.scoped.each([true, false])(
+    "or whose unchecked blocks were fetched again, is not believed about those (checked then: %s)",
+    (verified) =>
+      Effect.gen(function* () {
+        const directory = yield* temporaryDirectory
+        yield* writeAll(directory, without(logged), false)
+        yield* buildAll(directory)
+        for (const table of ["payloads", "blocks", "coverage"]) {
+          yield* query(directory, `DELETE FROM ${table}`)
+        }
+        yield* writeAll(directory, payloads(chain, 0, 400), verified)
+        yield* findsAll(directory)
+        yield* buildAll(directory)
+        yield* findsAll(directory)
+      }),
+  )
+})
+
 describe("the place of a transaction", () => {
   it.scoped("is found for every one, indexed or not; for others there is none", () =>
     Effect.gen(function* () {
@@ -499,6 +600,22 @@ describe("the reader of the chain", () => {
           assert.isEmpty(more)
         }),
       )
+    }),
+  )
+})
+
+describe("a store that is not there", () => {
+  it.scoped("is told of by the failure alone: nobody tries to index it", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporaryDirectory
+      const logged: Array<unknown> = []
+      const logger = Logger.make(({ message }) => void logged.push(message))
+      const failure = yield* Layer.build(layerChainReader(directory)).pipe(
+        Effect.flip,
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+      )
+      assert.strictEqual(failure._tag, "StoreError")
+      assert.deepEqual(logged, [])
     }),
   )
 })

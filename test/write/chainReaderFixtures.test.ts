@@ -9,7 +9,7 @@ import { fixture, fixturesDir } from "../support/fixtures.ts"
 import { hashesOf, logsOf, plain, readerOf, storeOf } from "./chainReaderSupport.ts"
 
 const chains = fixturesDir === undefined ? [] : readdirSync(fixture("chains"))
-const limits = { results: 1_000_000, ms: 60_000 }
+const limits = { results: 1_000_000, bytes: 1e12, ms: 60_000 }
 
 describe.skipIf(fixturesDir === undefined)("the reader of real chains", () => {
   for (const name of chains) {

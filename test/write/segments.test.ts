@@ -2,6 +2,7 @@
 import { FastCheck as fc } from "effect"
 import { assert, describe, it } from "vitest"
 import {
+  MOST_CONTESTS,
   Segments,
   type BlockLink,
   type Insertion,
@@ -266,6 +267,78 @@ describe("Segments", () => {
     assert.deepEqual(stored.shape(), ["1-5"])
     stored.insert(blockOf(0, 6), { checks: "none", linked: false })
     assert.deepEqual(stored.shape(), ["1-5", "6-6"])
+  })
+
+  it("G9: chains that contradict each other come to rest, whoever offers what, how often", () => {
+    fc.assert(
+      fc.property(trustedHeights, moves, fc.infiniteStream(fc.nat()), (trusted, script, dice) => {
+        const stored = new Stored(trusted)
+        let gone = 0
+        const offer = (block: NewBlock): void => {
+          const result = stored.insert(block)
+          if (result.outcome === "stored") return
+          for (const { from, to, proven } of result.removed) gone += proven ? 0 : to - from + 1
+        }
+        for (const { chain, height } of script) offer(blockFor(chain, height))
+        // As a scheduler does: what is missing is offered again, by whichever chain's peer.
+        const turn = (): number => dice.next().value
+        const offers = 5_000
+        let before = gone
+        for (let at = 0; at < offers; at++) {
+          const missing = range(0, HEIGHTS).filter((n) => !stored.blocks.has(n))
+          if (missing.length === 0) break
+          if (at === offers / 2) before = gone
+          offer(blockFor(turn() % 4, missing[turn() % missing.length]!))
+        }
+        if (trusted.length === 0) assert.isAtMost(gone, 2 * MOST_CONTESTS * (HEIGHTS + 1))
+        assert.strictEqual(gone, stored.blocks.size > HEIGHTS ? gone : before, "at rest")
+        checkInvariants(stored)
+      }),
+      { numRuns: 100 },
+    )
+  })
+
+  it("leaves a height out between two chains that both stay, until an anchor decides", () => {
+    const stored = new Stored([9])
+    const removals: Array<number> = []
+    for (let turn = 0; turn < 10; turn++) {
+      for (const n of range(1, 3)) stored.insert(blockOf(1, n))
+      const result = stored.insert(blockOf(0, 4))
+      assert.deepInclude(result, { outcome: "refused", reason: "parent", proven: false })
+      if (result.outcome === "refused") removals.push(result.removed.length)
+    }
+    assert.deepEqual(removals, [1, 1, 1, 0, 0, 0, 0, 0, 0, 0])
+    for (const n of range(5, 8))
+      assert.strictEqual(stored.insert(blockOf(0, n)).outcome, "accepted")
+    assert.deepEqual(stored.shape(), ["1-3", "5-8"])
+    stored.insert(blockOf(0, 9))
+    assert.deepEqual(stored.shape(), ["1-3", "5-9!"])
+    assert.strictEqual(stored.insert(blockOf(0, 4)).outcome, "accepted")
+    assert.deepEqual(stored.shape(), ["1-2", "4-9!"])
+  })
+
+  it("takes in at a contested height what contradicts nothing that is stored", () => {
+    const stored = new Stored()
+    for (let turn = 0; turn < 5; turn++) {
+      stored.insert(blockOf(0, 3))
+      stored.insert(blockOf(1, 4))
+    }
+    assert.deepEqual(stored.shape(), ["3-3"])
+    assert.strictEqual(stored.insert(blockOf(0, 4)).outcome, "accepted")
+    assert.deepInclude(stored.insert(blockOf(1, 4)), { reason: "other_block", removed: [] })
+    assert.deepEqual(stored.shape(), ["3-4"])
+  })
+
+  it("counts anew what is contested after a reorganisation", () => {
+    const stored = new Stored()
+    for (let turn = 0; turn < 5; turn++) {
+      stored.insert(blockOf(1, 3))
+      stored.insert(blockOf(0, 4))
+    }
+    stored.drop(stored.segments.removeRange(3, 9))
+    stored.insert(blockOf(1, 3))
+    stored.insert(blockOf(0, 4))
+    assert.deepEqual(stored.shape(), [])
   })
 
   it("anchors what links below a trusted hash, and nothing above it", () => {

@@ -6,13 +6,13 @@
  * listens that it has moved.
  *
  * The last blocks are kept as they were stored, since what a reorganisation removes is in the store
- * no longer: at most {@link WINDOW_BLOCKS} of them and {@link KEPT_BYTES}, and none while nobody is
- * told of logs.
+ * no longer, and so that a new block is read once for all who are told of its logs: at most
+ * {@link WINDOW_BLOCKS} of them and {@link KEPT_BYTES}, and none while nobody is told of logs.
  *
  * Invariants: one look at a time, and each sees one version of the store; a place moves only with
  * the chain or by its owner; with the last place given up, nothing is read any more.
  */
-import { Context, Data, Duration, Effect, Layer, type Scope } from "effect"
+import { Context, Data, Duration, Effect, Layer, Option, type Scope } from "effect"
 import { RlpError } from "../../domain/rlp.ts"
 import {
   type ChainExtent,
@@ -23,9 +23,15 @@ import {
   type StoredBlock,
   type StoredLog,
 } from "../ChainReader.ts"
-import { matchingLogs } from "./blockLogs.ts"
 import { afterStep, type ChainCursor, cursorAt } from "./chainCursor.ts"
-import { type ChainStep, type ChainWindow, followChain, type SeenBlock } from "./chainStep.ts"
+import {
+  type ChainStep,
+  type ChainWindow,
+  followChain,
+  type SeenBlock,
+  WINDOW_BLOCKS,
+} from "./chainStep.ts"
+import { RecentLogs } from "./recentLogs.ts"
 
 /** How often the store's version is looked at. */
 export const LOOK_EVERY_MS = 200
@@ -69,12 +75,17 @@ export interface ChainWatcherShape {
   /**
    * Reads with `body` what is to be told, and gives it only when no block was removed meanwhile:
    * what was read, and the places, are of one chain. `told` moves the places on, before the chain
-   * moves again.
+   * moves again, or fails and leaves them; what it gives is the answer.
    */
-  readonly settled: <A, E>(
+  readonly settled: <A, B, E>(
     body: (chain: WatchedChain) => Effect.Effect<A, E>,
-    told: (read: A) => void,
-  ) => Effect.Effect<A, E | ReadFailed | ChainMoving>
+    told: (read: A) => Effect.Effect<B, E>,
+  ) => Effect.Effect<B, E | ReadFailed | ChainMoving>
+  /**
+   * The logs of a block that match, in their order; undefined where the block is not in memory, or
+   * what was stored of it is damaged.
+   */
+  readonly logsOf: (block: WatchedBlock, filter: LogFilter) => ReadonlyArray<StoredLog> | undefined
   /** Calls `listener` after the chain has moved, until the scope ends. */
   readonly listen: (listener: () => void) => Effect.Effect<void, never, Scope.Scope>
   /** Reorganisations that were seen. */
@@ -108,27 +119,11 @@ const makeWatcher = Effect.fnUntraced(function* (everyMs: number) {
   return {
     place: (logs) => watcher.place(logs),
     settled: (body, told) => watcher.settled(body, told),
+    logsOf: (block, filter) => watcher.logsOf(block, filter),
     listen: (listener) => watcher.listen(listener),
     reorgs: () => watcher.reorgs,
   } satisfies ChainWatcherShape
 })
-
-/**
- * The logs of a removed block that match; undefined where they are no longer known. RlpError in
- * what is stored counts as such.
- */
-export const removedLogs = (
-  { content }: WatchedBlock,
-  filter: LogFilter,
-): ReadonlyArray<StoredLog> | undefined => {
-  if (content === undefined) return undefined
-  try {
-    return matchingLogs(content, filter)
-  } catch (error) {
-    if (error instanceof RlpError) return undefined
-    throw error
-  }
-}
 
 const NOTHING: ChainExtent = {
   ranges: [],
@@ -148,6 +143,9 @@ class Watcher {
   #chain: WatchedChain = { window: [], extent: NOTHING, head: undefined }
   /** Of the store, when the chain was last seen; undefined: not yet, or not since all were gone. */
   #version: number | undefined
+  readonly #recent = new RecentLogs()
+  /** Of the window no block up to this one is kept: there is no room, until the head moves. */
+  #unkeptTo = -1
   reorgs = 0
 
   constructor(reader: ChainReaderShape, turns: Effect.Semaphore) {
@@ -171,22 +169,22 @@ class Watcher {
     )
   }
 
-  settled<A, E>(
+  settled<A, B, E>(
     body: (chain: WatchedChain) => Effect.Effect<A, E>,
-    told: (read: A) => void,
-  ): Effect.Effect<A, E | ReadFailed | ChainMoving> {
+    told: (read: A) => Effect.Effect<B, E>,
+  ): Effect.Effect<B, E | ReadFailed | ChainMoving> {
     const turn = this.#turns.withPermits(1)
     return Effect.gen(this, function* () {
       for (let attempt = 0; attempt < MOST_LOOKS; attempt++) {
-        yield* turn(this.#look)
+        // All of it: what is told now may be removed before the next turn.
+        yield* turn(this.#lookWhole(WINDOW_BLOCKS))
         const { reorgs } = this
         const read = yield* body(this.#chain)
-        const still = Effect.map(this.#look, () => {
-          if (reorgs !== this.reorgs) return false
-          told(read)
-          return true
-        })
-        if (yield* turn(still)) return read
+        const still = Effect.flatMap(this.#look, () =>
+          reorgs === this.reorgs ? Effect.asSome(told(read)) : Effect.succeedNone,
+        )
+        const given = yield* turn(still)
+        if (Option.isSome(given)) return given.value
       }
       return yield* new ChainMoving({ attempts: MOST_LOOKS })
     })
@@ -204,17 +202,30 @@ class Watcher {
     return Effect.suspend(() =>
       this.#places.size === 0
         ? Effect.void
-        : this.#turns.withPermits(1)(
-            Effect.zipRight(
-              this.#look,
-              Effect.suspend(() => this.#readWhole(WHOLE_PER_TURN)),
-            ),
-          ),
+        : this.#turns.withPermits(1)(this.#lookWhole(WHOLE_PER_TURN)),
     ).pipe(Effect.catchAll((error) => Effect.logDebug("the chain could not be looked at", error)))
   }
 
   get #wantsWhole(): boolean {
     return [...this.#places.values()].includes(true)
+  }
+
+  logsOf({ content }: WatchedBlock, filter: LogFilter): ReadonlyArray<StoredLog> | undefined {
+    if (content === undefined) return undefined
+    try {
+      return this.#recent.matching(content, filter)
+    } catch (error) {
+      if (error instanceof RlpError) return undefined
+      throw error
+    }
+  }
+
+  /** As `#look`, and keeps what is new whole, at most `most` blocks of it. */
+  #lookWhole(most: number): Effect.Effect<void, ReadFailed | ChainMoving> {
+    return Effect.zipRight(
+      this.#look,
+      Effect.suspend(() => this.#readWhole(most)),
+    )
   }
 
   /** Sees the chain as it is now. Only within a turn. */
@@ -240,6 +251,7 @@ class Watcher {
 
   #enter(extent: ChainExtent, step: ChainStep<WatchedBlock>): void {
     const before = this.#chain
+    this.#unkeptTo = -1
     this.#chain = { extent, window: step.window, head: step.window.at(-1)?.blockNumber }
     if (step.removed.length > 0) {
       this.reorgs += 1
@@ -256,6 +268,7 @@ class Watcher {
       let bytes = 0
       let left = most
       for (const block of this.#chain.window.toReversed()) {
+        if (block.blockNumber <= this.#unkeptTo) return
         if (block.content === undefined && left > 0 && bytes < KEPT_BYTES) {
           left -= 1
           const content = yield* this.#reader.blockAt(block.blockNumber)
@@ -264,13 +277,17 @@ class Watcher {
           yield* Effect.yieldNow()
         }
         bytes += sizeOf(block.content)
-        if (bytes > KEPT_BYTES) block.content = undefined
+        if (bytes <= KEPT_BYTES) continue
+        block.content = undefined
+        this.#unkeptTo = Math.max(this.#unkeptTo, block.blockNumber)
       }
     })
   }
 
   #forgetWhole(): void {
+    this.#unkeptTo = -1
     for (const block of this.#chain.window) block.content = undefined
+    this.#recent.clear()
   }
 }
 

@@ -24,7 +24,14 @@ import type { RpcLimits } from "../rpcLimits.ts"
 import { afterTelling, newBlocks } from "./chainCursor.ts"
 import { ChainWatcher, type Place } from "./ChainWatcher.ts"
 import { Slots } from "./Slots.ts"
-import { type LogInterest, movingRefusal, tellLogs, tooDeep } from "./TellLogs.ts"
+import {
+  type LogInterest,
+  moveOn,
+  movingRefusal,
+  tellLogsBy,
+  type TellLimits,
+  tooDeep,
+} from "./TellLogs.ts"
 
 /** How long a filter lives that is not polled; geth's time. */
 export const EXPIRES_MS = 5 * 60_000
@@ -32,14 +39,28 @@ const SWEEP_EVERY_MS = 30_000
 /** Hashes in one answer of a filter of blocks. */
 const MOST_HASHES = 2_000
 
+/** A poll, by whoever answers it. */
+export interface Poll<A> {
+  /** What it may cost. */
+  readonly limits: TellLimits
+  /** Makes the answer, or fails where it does not fit. */
+  readonly give: (changes: ReadonlyArray<JsonValue>) => Effect.Effect<A, RpcError>
+  /** Is given what takes the telling back, should the answer be lost after all. */
+  readonly told: (undo: () => void) => void
+}
+
 /** See the module. */
 export interface FiltersShape {
   /** The new filter's id. */
   readonly newLogFilter: (query: LogQuery) => Effect.Effect<string, RpcError>
   readonly newBlockFilter: Effect.Effect<string, RpcError>
-  readonly changes: (id: string) => Effect.Effect<ReadonlyArray<JsonValue>, RpcError>
+  /** What is new; it counts as told only with an answer. */
+  readonly changes: <A>(id: string, poll: Poll<A>) => Effect.Effect<A, RpcError>
   /** All logs that match now; RpcError too for a filter of blocks. */
-  readonly logs: (id: string) => Effect.Effect<ReadonlyArray<JsonValue>, RpcError>
+  readonly logs: (
+    id: string,
+    limits: TellLimits,
+  ) => Effect.Effect<ReadonlyArray<JsonValue>, RpcError>
   /** Whether there was one. */
   readonly uninstall: (id: string) => Effect.Effect<boolean>
 }
@@ -60,7 +81,7 @@ interface Filter {
   /** Undefined: of blocks. */
   readonly query: LogQuery | undefined
   readonly place: Place
-  readonly changes: Effect.Effect<ReadonlyArray<JsonValue>, RpcError>
+  readonly changes: <A>(poll: Poll<A>) => Effect.Effect<A, RpcError>
   polledMs: number
 }
 
@@ -105,7 +126,7 @@ const makeFilters = Effect.fnUntraced(function* (limits: RpcLimits) {
       return Effect.succeed(filter)
     })
 
-  const hashes = (place: Place): Filter["changes"] =>
+  const hashes = <A>(place: Place, { give, told }: Poll<A>): Effect.Effect<A, RpcError> =>
     watcher
       .settled(
         ({ extent: { earliest }, head }) =>
@@ -119,14 +140,15 @@ const makeFilters = Effect.fnUntraced(function* (limits: RpcLimits) {
             }
             return { found, upTo: span?.[1] }
           }),
-        ({ upTo }) => {
-          place.cursor = afterTelling(place.cursor, upTo)
-        },
+        ({ found, upTo }) =>
+          Effect.uninterruptible(
+            Effect.map(give(found), (answer) => {
+              told(moveOn(place, afterTelling(place.cursor, upTo)))
+              return answer
+            }),
+          ),
       )
-      .pipe(
-        Effect.map(({ found }) => found),
-        Effect.mapError((error) => (error instanceof RpcError ? error : movingRefusal(error))),
-      )
+      .pipe(Effect.mapError((error) => (error instanceof RpcError ? error : movingRefusal(error))))
 
   yield* Effect.forkScoped(
     Effect.sleep(Duration.millis(SWEEP_EVERY_MS)).pipe(
@@ -155,24 +177,30 @@ const makeFilters = Effect.fnUntraced(function* (limits: RpcLimits) {
           place,
           stride: limits.logBlocks,
         }
-        return Effect.map(tellLogs(watcher, reader, interest, limits), ({ removed, added }) => [
-          ...removed,
-          ...added,
-        ])
+        return ({ limits, give, told }) =>
+          tellLogsBy(
+            watcher,
+            reader,
+            interest,
+            limits,
+            ({ removed, added }) => give([...removed, ...added]),
+            "all",
+            told,
+          )
       })
     },
-    newBlockFilter: Effect.suspend(() => add(undefined, hashes)),
-    changes: (id) =>
+    newBlockFilter: Effect.suspend(() => add(undefined, (place) => (poll) => hashes(place, poll))),
+    changes: (id, poll) =>
       Effect.flatMap(polled(id), (filter) =>
         filter.turn
-          .withPermits(1)(filter.changes)
+          .withPermits(1)(Effect.suspend(() => filter.changes(poll)))
           .pipe(Effect.tapError(() => (filter.place.cursor.lost ? end(id) : Effect.void))),
       ),
-    logs: (id) =>
+    logs: (id, given) =>
       Effect.flatMap(polled(id), ({ query }) =>
         query === undefined
           ? Effect.fail(notFound())
-          : queryLogs(query, limits).pipe(
+          : queryLogs(query, { ...limits, ...given }).pipe(
               Effect.map((logs) => logs.map((log) => logObject(log, false))),
               Effect.provideService(ChainReader, reader),
             ),

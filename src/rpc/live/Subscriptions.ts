@@ -110,9 +110,11 @@ export const makeSubscriber = Effect.fnUntraced(function* (limits: RpcLimits, no
             blocks: window.filter(({ blockNumber }) => blockNumber >= place.cursor.next),
             head,
           })),
-        ({ head }) => {
-          place.cursor = { ...afterTelling(place.cursor, head), lost: false }
-        },
+        (read) =>
+          Effect.sync(() => {
+            place.cursor = { ...afterTelling(place.cursor, read.head), lost: false }
+            return read
+          }),
       )
       yield* send(
         id,

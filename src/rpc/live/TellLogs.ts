@@ -3,18 +3,20 @@
  * first, then those of new blocks, in the order of the chain.
  *
  * In: his place in the chain and what he asks for. Out: log objects; his place moves on only with
- * them, so that what fails is told the next time. Nothing is left out: a leap of thousands of blocks
- * is read in pieces, as large as the limits let them be.
+ * them, when they are known to fit into an answer, so that what fails is told the next time. Nothing is left out: a leap of thousands of blocks
+ * is read in pieces, as large as the limits let them be. Of a few new blocks the logs are taken from
+ * memory, where the watcher has them for all who are told.
  */
 import { Effect } from "effect"
 import type { ChainReaderShape, LogFilter, StoredLog } from "../ChainReader.ts"
 import type { JsonValue } from "../json.ts"
-import { logObject } from "../logObject.ts"
+import { logObject, logTextBytes } from "../logObject.ts"
 import { refusalFor } from "../QueryLogs.ts"
 import { rpcCodes, RpcError } from "../rpcError.ts"
 import type { RpcLimits } from "../rpcLimits.ts"
 import { afterTelling, newBlocks, type Span } from "./chainCursor.ts"
-import { type ChainWatcherShape, type Place, removedLogs } from "./ChainWatcher.ts"
+import type { ChainWatcherShape, Place, WatchedBlock } from "./ChainWatcher.ts"
+import type { ChainWindow } from "./chainStep.ts"
 
 /** What is asked for, and the blocks that it concerns. */
 export interface LogInterest {
@@ -51,6 +53,19 @@ export const movingRefusal = (error: { readonly _tag: "ReadFailed" | "ChainMovin
     ? new RpcError(rpcCodes.internalError, "the stored history cannot be read")
     : new RpcError(rpcCodes.serverError, "the chain is changing: ask again")
 
+/** Moves a place on; what it gives takes that back, should the answer be lost after all. */
+export const moveOn = (place: Place, cursor: Place["cursor"]): (() => void) => {
+  const before = place.cursor
+  if (before.next === cursor.next && before.removed.length === cursor.removed.length) {
+    return () => undefined
+  }
+  place.cursor = cursor
+  return () => {
+    // Where the place has moved again, nobody can say any more what was told.
+    place.cursor = place.cursor === cursor ? before : { ...place.cursor, lost: true }
+  }
+}
+
 /** Reads what is to be told, or what was removed of it, and moves the place on. */
 export const tellLogs = (
   watcher: ChainWatcherShape,
@@ -58,40 +73,58 @@ export const tellLogs = (
   interest: LogInterest,
   limits: TellLimits,
   what: "all" | "removed" = "all",
-): Effect.Effect<LogsTold, RpcError> => {
+): Effect.Effect<LogsTold, RpcError> =>
+  tellLogsBy(watcher, reader, interest, limits, (told) => Effect.succeed(told), what)
+
+/**
+ * As {@link tellLogs}; `give` makes an answer of what is told, or fails, and then nothing was told.
+ * `moved` is given what takes the telling back.
+ */
+export const tellLogsBy = <A>(
+  watcher: ChainWatcherShape,
+  reader: ChainReaderShape,
+  interest: LogInterest,
+  limits: TellLimits,
+  give: (told: LogsTold) => Effect.Effect<A, RpcError>,
+  what: "all" | "removed" = "all",
+  moved: (undo: () => void) => void = () => undefined,
+): Effect.Effect<A, RpcError> => {
   const { place } = interest
   const read = watcher.settled(
-    ({ extent: { earliest }, head }) =>
+    ({ extent: { earliest }, head, window }) =>
       Effect.gen(function* () {
         const { cursor } = place
         if (cursor.lost) return yield* Effect.fail(tooDeep())
-        const { removed, left } = yield* removedOf(interest, limits)
+        const { removed, left } = yield* removedOf(watcher, interest, limits)
         const span = newBlocks(cursor, { earliest, head }, interest.stride)
         if (left.length > 0 || span === undefined || what === "removed") {
           return { removed, left, added: [], upTo: undefined }
         }
-        const { logs, upTo } = yield* logsOf(reader, interest, span, limits)
+        const { logs, upTo } =
+          recentLogs(watcher, window, interest, span, limits) ??
+          (yield* logsOf(reader, interest, span, limits))
         return { removed, left, added: logs.map((log) => logObject(log, false)), upTo }
       }),
-    ({ left, upTo }) => {
-      place.cursor = afterTelling(place.cursor, upTo, left)
-    },
+    ({ removed, left, added, upTo }) =>
+      Effect.uninterruptible(
+        Effect.map(
+          give({ removed, added, more: left.length > 0 || upTo !== undefined }),
+          (answer) => {
+            moved(moveOn(place, afterTelling(place.cursor, upTo, left)))
+            return answer
+          },
+        ),
+      ),
   )
-  return Effect.catchTags(
-    Effect.map(read, ({ removed, left, added, upTo }) => ({
-      removed,
-      added,
-      more: left.length > 0 || upTo !== undefined,
-    })),
-    {
-      ReadFailed: (error) => Effect.fail(movingRefusal(error)),
-      ChainMoving: (error) => Effect.fail(movingRefusal(error)),
-    },
-  )
+  return Effect.catchTags(read, {
+    ReadFailed: (error) => Effect.fail(movingRefusal(error)),
+    ChainMoving: (error) => Effect.fail(movingRefusal(error)),
+  })
 }
 
 /** The logs that went, of as many blocks as an answer holds, and the blocks that are left. */
 const removedOf = (
+  watcher: ChainWatcherShape,
   { place, filter, fromBlock, toBlock }: LogInterest,
   { responseBytes }: TellLimits,
 ) =>
@@ -100,12 +133,12 @@ const removedOf = (
     let bytes = 0
     for (const [at, block] of place.cursor.removed.entries()) {
       if (block.blockNumber < fromBlock || block.blockNumber > toBlock) continue
-      const logs = removedLogs(block, filter)
+      const logs = watcher.logsOf(block, filter)
       if (logs === undefined) {
         place.cursor = { ...place.cursor, lost: true }
         return Effect.fail(tooDeep())
       }
-      bytes += logs.reduce((sum, log) => sum + textBytes(log), 0)
+      bytes += logs.reduce((sum, log) => sum + logTextBytes(log), 0)
       if (bytes > responseBytes * SHARE && removed.length > 0) {
         return Effect.succeed({ removed, left: place.cursor.removed.slice(at) })
       }
@@ -119,6 +152,32 @@ interface LogsRead {
   readonly upTo: number
 }
 
+/** New blocks whose logs are taken from memory: more is a leap, and the store has an index. */
+const MOST_RECENT = 8
+
+/** As {@link logsOf}, from memory; undefined where not all of the blocks are there. */
+const recentLogs = (
+  watcher: ChainWatcherShape,
+  window: ChainWindow<WatchedBlock>,
+  { filter, fromBlock, toBlock }: LogInterest,
+  [from, to]: Span,
+  { logResults, responseBytes }: TellLimits,
+): LogsRead | undefined => {
+  if (to - from >= MOST_RECENT || from < fromBlock || to > toBlock) return undefined
+  const blocks = window.filter(({ blockNumber }) => blockNumber >= from && blockNumber <= to)
+  if (blocks.length !== to - from + 1) return undefined
+  const logs: Array<StoredLog> = []
+  for (const block of blocks) {
+    const more = watcher.logsOf(block, filter)
+    if (more === undefined) return undefined
+    if (block.blockNumber > from && logs.length + more.length > logResults) {
+      return fitting({ logs, upTo: block.blockNumber - 1 }, responseBytes * SHARE)
+    }
+    logs.push(...more)
+  }
+  return fitting({ logs, upTo: to }, responseBytes * SHARE)
+}
+
 /** The matching logs of `span`, or of a part of it from its start that is not too much at once. */
 const logsOf = Effect.fnUntraced(function* (
   reader: ChainReaderShape,
@@ -130,16 +189,17 @@ const logsOf = Effect.fnUntraced(function* (
   const last = Math.min(to, interest.toBlock)
   if (first > last) return { logs: [], upTo: to }
   const results = first === last ? Number.MAX_SAFE_INTEGER : logResults
-  const asked = reader.logs(interest.filter, [first, last], { results, ms: callMs })
+  const bytes = responseBytes * SHARE
+  const asked = reader.logs(interest.filter, [first, last], { results, bytes, ms: callMs })
   return yield* asked.pipe(
     Effect.map((logs): LogsRead => ({ logs, upTo: to })),
     Effect.catchTag("TooManyLogs", ({ fits }) =>
       Effect.map(
-        reader.logs(interest.filter, fits, { results: Number.MAX_SAFE_INTEGER, ms: callMs }),
+        reader.logs(interest.filter, fits, { results: Infinity, bytes: Infinity, ms: callMs }),
         (logs): LogsRead => ({ logs, upTo: fits[1] }),
       ),
     ),
-    Effect.map((read) => fitting(read, responseBytes * SHARE)),
+    Effect.map((read) => fitting(read, bytes)),
     Effect.tapErrorTag("QueryTooSlow", () =>
       Effect.sync(() => {
         interest.stride = Math.max(1, Math.floor((to - from + 1) / SHORTER))
@@ -157,7 +217,7 @@ const fitting = (read: LogsRead, mostBytes: number): LogsRead => {
   let bytes = 0
   for (const [at, log] of read.logs.entries()) {
     const { blockNumber } = log
-    bytes += textBytes(log)
+    bytes += logTextBytes(log)
     if (bytes <= mostBytes || blockNumber === read.logs[0]?.blockNumber) continue
     const whole = read.logs.slice(0, at).filter((log) => log.blockNumber < blockNumber)
     return { logs: whole, upTo: blockNumber - 1 }
@@ -165,13 +225,6 @@ const fitting = (read: LogsRead, mostBytes: number): LogsRead => {
   return read
 }
 
-/** About how long a log's text is. */
-const textBytes = ({ data, topics }: StoredLog): number =>
-  LOG_BYTES + 2 * data.length + TOPIC_BYTES * topics.length
-
-/** Of a log's text: all but data and topics; a topic. */
-const LOG_BYTES = 480
-const TOPIC_BYTES = 70
 /** What removed logs, and new ones, may take of an answer. */
 const SHARE = 0.5
 

@@ -15,9 +15,10 @@ import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequ
 import { Effect } from "effect"
 import { prometheusType } from "../../observe/prometheus.ts"
 import { RpcError, rpcCodes } from "../rpcError.ts"
+import { BodyBytes, type BodyRefusal } from "./bodyBytes.ts"
 import type { ByteBudget } from "./byteBudget.ts"
 import { errorText } from "./envelope.ts"
-import { allowedOrigin, hostAllowed, isJsonType } from "./httpRules.ts"
+import { allowedOrigin, hostAllowed, isJsonType, mayCall } from "./httpRules.ts"
 import { RpcCalls } from "./RpcCalls.ts"
 import type { Deadlines, ServeSettings } from "./serveSettings.ts"
 import { type Page, StatusPages } from "./StatusPages.ts"
@@ -91,10 +92,12 @@ function line(status: number, text: string, headers: Record<string, string> = {}
 
 const notAllowed = (allow: string, text: string): Response => line(405, text, { allow })
 
+const FOREIGN_PAGE = "pages of this origin may not call: see --cors-origin"
+
 /** What a browser asks before a page of another origin may call (Fetch standard, CORS). */
 const preflight = ({ headers }: IncomingMessage, settings: ServeSettings): Response =>
   allowedOrigin(headers.origin, settings) === undefined
-    ? line(403, "pages of this origin may not call: see --cors-origin")
+    ? line(403, FOREIGN_PAGE)
     : HttpServerResponse.empty({
         status: 204,
         headers: {
@@ -107,10 +110,13 @@ const preflight = ({ headers }: IncomingMessage, settings: ServeSettings): Respo
 const rpc = Effect.fnUntraced(function* (
   source: IncomingMessage,
   target: ServerResponse,
-  { limits }: ServeSettings,
+  settings: ServeSettings,
   budget: ByteBudget,
 ) {
-  if (!isJsonType(source.headers["content-type"])) {
+  const { limits } = settings
+  const { origin, "content-type": contentType } = source.headers
+  if (!mayCall(origin, settings)) return line(403, FOREIGN_PAGE)
+  if (!isJsonType(contentType, origin)) {
     return line(415, "JSON-RPC is sent as application/json")
   }
   const body = yield* readBody(source, target, limits.requestBytes, budget)
@@ -123,8 +129,8 @@ const rpc = Effect.fnUntraced(function* (
     return json(503, errorText(null, new RpcError(rpcCodes.limitExceeded, says)))
   }
   const calls = yield* RpcCalls
-  const { text, release } = yield* calls.answer(body.toString("utf8"))
-  whenOver(target, release)
+  const { text, release } = yield* calls.answer(body.text)
+  whenOver(source, target, release)
   return text === undefined ? HttpServerResponse.empty({ status: 204 }) : json(200, text)
 })
 
@@ -132,34 +138,36 @@ const json = (status: number, text: string): Response =>
   HttpServerResponse.uint8Array(Buffer.from(text), { status, contentType: "application/json" })
 
 /**
- * The whole body; `large` and `busy` as soon as it is known to be. The rest is then dropped as it
- * comes, within the time that a request may take: who still sends does not read.
+ * The text of the whole body; a refusal as soon as it is known to be one. The rest is then dropped as
+ * it comes, within the time that a request may take: who still sends does not read.
  */
 const readBody = (
   source: IncomingMessage,
   target: ServerResponse,
   most: number,
   budget: ByteBudget,
-): Effect.Effect<Buffer | "large" | "busy"> =>
+): Effect.Effect<{ readonly text: string } | BodyRefusal> =>
   Effect.async((resume) => {
     const declared = Number(source.headers["content-length"] ?? 0)
-    const releases: Array<() => void> = []
-    whenOver(target, () => releases.forEach((release) => release()))
-    const chunks: Array<Buffer> = []
-    let size = 0
-    const end = (outcome: Buffer | "large" | "busy"): void => {
+    const body = new BodyBytes(budget, most)
+    let over = false
+    const release = (): void => {
+      over = true
+      body.release()
+    }
+    whenOver(source, target, release)
+    const end = (outcome: { readonly text: string } | BodyRefusal): void => {
       source.off("data", take).off("end", whole).resume()
+      if (typeof outcome === "string") release()
       resume(Effect.succeed(outcome))
     }
     const take = (chunk: Buffer): void => {
-      size += chunk.length
-      if (size > most) return end("large")
-      const release = budget.take(chunk.length)
-      if (release === undefined) return end("busy")
-      releases.push(release)
-      chunks.push(chunk)
+      // Of a connection that is gone what had come before may still be told.
+      if (over) return
+      const refusal = body.add(chunk)
+      if (refusal !== undefined) end(refusal)
     }
-    const whole = (): void => end(Buffer.concat(chunks))
+    const whole = (): void => end({ text: body.text })
     // A client that leaves interrupts this: his response is closed.
     source.on("error", () => undefined)
     if (declared > most) return end("large")
@@ -167,8 +175,8 @@ const readBody = (
   })
 
 /** Calls `then` when the response was sent, or its connection is gone. */
-const whenOver = (target: ServerResponse, then: () => void): void => {
-  if (target.closed) then()
+const whenOver = (source: IncomingMessage, target: ServerResponse, then: () => void): void => {
+  if (target.closed || source.socket.destroyed) then()
   else target.once("close", then)
 }
 
@@ -183,5 +191,5 @@ const limitTaking = (
     timer = setTimeout(() => source.socket.destroy(), takeMs)
     timer.unref()
   })
-  whenOver(target, () => clearTimeout(timer))
+  whenOver(source, target, () => clearTimeout(timer))
 }

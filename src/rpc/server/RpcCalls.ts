@@ -4,21 +4,26 @@
  * In: the text of a request, and the connection that it came by, where that can be told things later.
  * Out: the text of the answer, or none. Nothing fails: what is wrong is in the answer.
  *
- * Invariants: all calls of a batch share one deadline and one budget of bytes; a call that is
- * interrupted, since nobody waits for it any more, stops; an answer never says how an error came
- * about.
+ * Time is counted twice. `callMs` is what the calls of a request may work, and begins for each when
+ * its turn has come: who stands in a line behind two hundred others has not been slow. How long a
+ * request may stand in lines is `waitMs`.
+ *
+ * Invariants: all calls of a batch share both deadlines and one budget of bytes; a request is
+ * answered within `callMs` and `waitMs`; a call that is interrupted, since nobody waits for it
+ * any more, stops; an answer never says how an error came about.
  */
-import { Clock, Context, Duration, Effect, Layer } from "effect"
+import { Clock, Context, Duration, Effect, Exit, Layer } from "effect"
 import type { SyncReport } from "../../observe/syncReport.ts"
 import { countCall, countResponse } from "../../observe/Metrics.ts"
 import { ChainReader } from "../ChainReader.ts"
-import { callHistoryMethod, historyMethods } from "../HistoryMethods.ts"
+import { type CallContext, callHistoryMethod, historyMethods } from "../HistoryMethods.ts"
 import type { JsonValue } from "../json.ts"
 import { Filters } from "../live/Filters.ts"
 import type { Subscriber } from "../live/Subscriptions.ts"
 import { parameters, parseLogQuery } from "../params.ts"
 import { invalidParams, RpcError, rpcCodes } from "../rpcError.ts"
 import type { RpcLimits } from "../rpcLimits.ts"
+import { SenderCache } from "../senderCache.ts"
 import type { ByteBudget } from "./byteBudget.ts"
 import {
   batchText,
@@ -54,6 +59,8 @@ export interface RpcContext {
   readonly report: () => SyncReport | undefined
   /** For the bytes of all answers that were not taken yet. */
   readonly budget: ByteBudget
+  /** See `Deadlines`. */
+  readonly waitMs: number
 }
 
 /** See {@link RpcCallsShape}. */
@@ -71,46 +78,56 @@ export class RpcCalls extends Context.Tag("annals/rpc/RpcCalls")<RpcCalls, RpcCa
           others: yield* Effect.makeSemaphore(resultsAtOnce),
         }
         const loop = new LoopTurns()
+        const shared = { ...context, lanes, pause: loop.turn, senders: new SenderCache() }
         return {
           answer: (text, subscriber) =>
-            Effect.provide(answerText(text, { ...context, subscriber, lanes, loop }), services),
+            Effect.provide(answerText(text, { ...shared, subscriber }), services),
         }
       }),
     )
 }
 
-interface CallSite extends RpcContext {
+interface CallSite extends RpcContext, CallContext {
   readonly subscriber: Subscriber | undefined
   /** Who has a turn, of all clients: first come, first served. */
   readonly lanes: Readonly<Record<"logs" | "others", Effect.Semaphore>>
-  readonly loop: LoopTurns
 }
 
 /** What the calls of one request share. */
 interface Shared {
   readonly site: CallSite
+  /** When all waiting and working has to be over. */
   readonly endsMs: number
+  /** How long its calls have worked, all together. */
+  workedMs: number
   /** Bytes that the answers may still take. */
   left: number
   /** Subscriptions that were made. */
   readonly begun: Array<string>
   /** Give back what was taken of the budget. */
   readonly releases: Array<() => void>
+  /** Take back what calls have done, of those whose answers nobody will have. */
+  readonly undos: Array<Effect.Effect<void>>
 }
 
-type Result = Effect.Effect<JsonValue, RpcError, ChainReader | Filters>
+/** The text of a call's result. */
+type Result = Effect.Effect<string, RpcError, ChainReader | Filters>
 
 const answerText = Effect.fnUntraced(function* (text: string, site: CallSite) {
   const { limits } = site
   const shared: Shared = {
     site,
-    endsMs: (yield* Clock.currentTimeMillis) + limits.callMs,
+    endsMs: (yield* Clock.currentTimeMillis) + limits.callMs + site.waitMs,
+    workedMs: 0,
     left: limits.responseBytes,
     begun: [],
     releases: [],
+    undos: [],
   }
   const release = (): void => shared.releases.forEach((giveBack) => giveBack())
-  return yield* Effect.onInterrupt(answerWith(text, shared, release), () => Effect.sync(release))
+  return yield* Effect.onInterrupt(answerWith(text, shared, release), () =>
+    Effect.zipRight(Effect.sync(release), undone(shared.undos)),
+  )
 })
 
 const answerWith = Effect.fnUntraced(function* (text: string, shared: Shared, release: () => void) {
@@ -128,6 +145,12 @@ const answerWith = Effect.fnUntraced(function* (text: string, shared: Shared, re
   const sent = (): void => shared.begun.forEach((id) => subscriber?.begin(id))
   return { text: answered, sent, release } satisfies Answer
 })
+
+/** Takes back what was done, the last first. */
+const undone = (undos: Array<Effect.Effect<void>>): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    Effect.forEach(undos.splice(0).toReversed(), (undo) => undo, { discard: true }),
+  )
 
 /** The text of one call's answer. */
 const answerCall = Effect.fnUntraced(function* (incoming: Incoming, shared: Shared) {
@@ -149,27 +172,22 @@ const answerCall = Effect.fnUntraced(function* (incoming: Incoming, shared: Shar
 })
 
 /**
- * The text of a call's result within what is left of the time, the wait for a turn included; a bug
- * is the program's own fault.
+ * The text of a call's result, once its turn has come; a bug is the program's own fault.
  */
 const answerOf = (
   id: RpcId,
   method: string,
   params: ReadonlyArray<unknown>,
   shared: Shared,
-): Effect.Effect<string, RpcError, ChainReader | Filters> =>
-  Effect.gen(function* () {
-    yield* shared.site.loop.turn
-    const leftMs = yield* timeLeft(shared)
-    const limits = { ...shared.site.limits, callMs: leftMs }
-    return yield* resultWithin(id, yield* call(method, params, limits, shared), shared)
-  }).pipe(
+): Effect.Effect<string, RpcError, ChainReader | Filters> => {
+  const undos: Array<Effect.Effect<void>> = []
+  return Effect.zipRight(shared.site.pause, working(id, method, params, shared, undos)).pipe(
     shared.site.lanes[logMethods.has(method) ? "logs" : "others"].withPermits(1),
     (inTurn) =>
       Effect.flatMap(timeLeft(shared), (leftMs) =>
         Effect.timeoutFail(inTurn, {
           duration: Duration.millis(leftMs),
-          onTimeout: () => tooSlow(shared),
+          onTimeout: () => tooBusy(),
         }),
       ),
     Effect.catchAllDefect((defect) =>
@@ -178,27 +196,69 @@ const answerOf = (
         Effect.fail(new RpcError(rpcCodes.internalError, "internal error")),
       ),
     ),
+    Effect.onExit((exit) =>
+      Exit.isSuccess(exit) ? Effect.sync(() => void shared.undos.push(...undos)) : undone(undos),
+    ),
   )
+}
 
-/** Milliseconds until the request's deadline. */
+/** The text of a call's result, within what the request's calls may still work. */
+const working = (
+  id: RpcId,
+  method: string,
+  params: ReadonlyArray<unknown>,
+  shared: Shared,
+  undos: Array<Effect.Effect<void>>,
+): Effect.Effect<string, RpcError, ChainReader | Filters> =>
+  Effect.flatMap(Clock.currentTimeMillis, (beganMs) => {
+    const { limits } = shared.site
+    const leftMs = limits.callMs - shared.workedMs
+    if (leftMs <= 0) return Effect.fail(tooSlow(shared))
+    const responseBytes = Math.max(0, shared.left - resultText(id, "").length)
+    const within = { ...limits, responseBytes, callMs: leftMs }
+    const give = (result: JsonValue) => resultWithin(id, result, shared)
+    return call(method, params, { shared, limits: within, give, undos }).pipe(
+      Effect.timeoutFail({
+        duration: Duration.millis(leftMs),
+        onTimeout: () => tooSlow(shared),
+      }),
+      Effect.ensuring(
+        Effect.map(Clock.currentTimeMillis, (nowMs) => {
+          shared.workedMs += nowMs - beganMs
+        }),
+      ),
+    )
+  })
+
+/** Milliseconds until the end of all waiting. */
 const timeLeft = (shared: Shared): Effect.Effect<number, RpcError> =>
   Effect.flatMap(Clock.currentTimeMillis, (nowMs) =>
-    nowMs < shared.endsMs ? Effect.succeed(shared.endsMs - nowMs) : Effect.fail(tooSlow(shared)),
+    nowMs < shared.endsMs ? Effect.succeed(shared.endsMs - nowMs) : Effect.fail(tooBusy()),
   )
+
+const tooBusy = (): RpcError =>
+  new RpcError(rpcCodes.limitExceeded, "the server is busy: try again later")
 
 const tooSlow = ({ site }: Shared): RpcError =>
   new RpcError(rpcCodes.limitExceeded, `the call took longer than ${site.limits.callMs} ms`)
 
-const call = (
-  method: string,
-  params: ReadonlyArray<unknown>,
-  limits: RpcLimits,
-  shared: Shared,
-): Result => {
+/** What a call has at hand. */
+interface Calling {
+  readonly shared: Shared
+  /** What is left of the request's. */
+  readonly limits: RpcLimits
+  /** The text of the call's result, if there is room for it. */
+  readonly give: (result: JsonValue) => Effect.Effect<string, RpcError>
+  /** Is told what takes back what the call has done. */
+  readonly undos: Array<Effect.Effect<void>>
+}
+
+const call = (method: string, params: ReadonlyArray<unknown>, calling: Calling): Result => {
   const live = liveMethods.get(method)
+  const { shared, limits, give } = calling
   return live === undefined
-    ? callHistoryMethod(method, params, { ...shared.site, limits })
-    : live(params, shared)
+    ? Effect.flatMap(callHistoryMethod(method, params, { ...shared.site, limits }), give)
+    : live(params, calling)
 }
 
 /** The answer's text, if there is room for it. */
@@ -224,7 +284,23 @@ const resultWithin = (
     return Effect.succeed(answer)
   })
 
-type LiveMethod = (params: ReadonlyArray<unknown>, shared: Shared) => Result
+type LiveMethod = (params: ReadonlyArray<unknown>, calling: Calling) => Result
+
+/** Makes what lives on and answers its id; `end` ends it, where nobody is told the id. */
+const made = <R>(
+  id: Effect.Effect<string, RpcError, R>,
+  end: (id: string) => Effect.Effect<boolean>,
+  { give, undos }: Calling,
+): Effect.Effect<string, RpcError, R> =>
+  Effect.uninterruptible(
+    Effect.flatMap(id, (id) => {
+      undos.push(Effect.asVoid(end(id)))
+      return give(id)
+    }),
+  )
+
+/** A poll may take a part of the time, so that it notices by itself that it has asked for too much. */
+const POLL_SHARE = 0.5
 
 /** What a parser throws is the client's error; anything else is a bug. */
 const parsed = <A>(parse: () => A): Effect.Effect<A, RpcError> =>
@@ -251,50 +327,71 @@ const noSubscriptions = (): RpcError =>
 const liveMethods: ReadonlyMap<string, LiveMethod> = new Map<string, LiveMethod>([
   [
     "eth_newFilter",
-    (params) =>
+    (params, calling) =>
       Effect.flatMap(
         parsed(() => parseLogQuery(parameters(params, 1)[0])),
-        (query) => Effect.flatMap(Filters, (filters) => filters.newLogFilter(query)),
+        (query) =>
+          Effect.flatMap(Filters, ({ newLogFilter, uninstall }) =>
+            made(newLogFilter(query), uninstall, calling),
+          ),
       ),
   ],
   [
     "eth_newBlockFilter",
-    (params) =>
+    (params, calling) =>
       Effect.zipRight(
         parsed(() => parameters(params, 0)),
-        Effect.flatMap(Filters, (filters) => filters.newBlockFilter),
+        Effect.flatMap(Filters, ({ newBlockFilter, uninstall }) =>
+          made(newBlockFilter, uninstall, calling),
+        ),
       ),
   ],
   [
     "eth_getFilterChanges",
-    (params) =>
-      Effect.flatMap(idOf(params), (id) => Effect.flatMap(Filters, ({ changes }) => changes(id))),
+    (params, { limits, give, undos }) =>
+      Effect.flatMap(idOf(params), (id) =>
+        Effect.flatMap(Filters, ({ changes }) =>
+          changes(id, {
+            limits: { ...limits, callMs: limits.callMs * POLL_SHARE },
+            give,
+            told: (undo) => undos.push(Effect.sync(undo)),
+          }),
+        ),
+      ),
   ],
   [
     "eth_getFilterLogs",
-    (params) =>
-      Effect.flatMap(idOf(params), (id) => Effect.flatMap(Filters, ({ logs }) => logs(id))),
+    (params, { limits, give }) =>
+      Effect.flatMap(idOf(params), (id) =>
+        Effect.flatMap(Filters, ({ logs }) => Effect.flatMap(logs(id, limits), give)),
+      ),
   ],
   [
     "eth_uninstallFilter",
-    (params) =>
+    (params, { give }) =>
       Effect.flatMap(idOf(params), (id) =>
-        Effect.flatMap(Filters, ({ uninstall }) => uninstall(id)),
+        Effect.flatMap(Filters, ({ uninstall }) => Effect.flatMap(uninstall(id), give)),
       ),
   ],
   [
     "eth_subscribe",
-    (params, { site: { subscriber }, begun }) =>
-      subscriber === undefined
-        ? Effect.fail(noSubscriptions())
-        : Effect.tap(subscriber.subscribe(params), (id) => Effect.sync(() => begun.push(id))),
+    (params, calling) => {
+      const { subscriber } = calling.shared.site
+      if (subscriber === undefined) return Effect.fail(noSubscriptions())
+      const id = Effect.tap(subscriber.subscribe(params), (id) =>
+        Effect.sync(() => calling.shared.begun.push(id)),
+      )
+      return made(id, subscriber.unsubscribe, calling)
+    },
   ],
   [
     "eth_unsubscribe",
-    (params, { site: { subscriber } }) =>
-      subscriber === undefined
+    (params, { shared: { site }, give }) => {
+      const { subscriber } = site
+      return subscriber === undefined
         ? Effect.fail(noSubscriptions())
-        : Effect.flatMap(idOf(params), (id) => subscriber.unsubscribe(id)),
+        : Effect.flatMap(idOf(params), (id) => Effect.flatMap(subscriber.unsubscribe(id), give))
+    },
   ],
 ])
 

@@ -16,13 +16,15 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import { Duration, Effect, Layer, type Scope } from "effect"
 import type { SyncReport } from "../../observe/syncReport.ts"
+import { endWithin } from "../../process/EndWithin.ts"
 import { ChainReader } from "../ChainReader.ts"
 import { ChainWatcher } from "../live/ChainWatcher.ts"
 import { Filters } from "../live/Filters.ts"
 import { Slots } from "../live/Slots.ts"
 import { ByteBudget } from "./byteBudget.ts"
 import { httpApp } from "./HttpApp.ts"
-import { hostAllowed, mayUpgrade } from "./httpRules.ts"
+import { hostAllowed, mayCall } from "./httpRules.ts"
+import { asksForWebSocket, headWithoutUpgrade } from "./ignoredUpgrade.ts"
 import { RpcCalls } from "./RpcCalls.ts"
 import { ServeError } from "./ServeError.ts"
 import {
@@ -75,7 +77,7 @@ export const serveRpc = Effect.fn("RpcServer.serve")(function* (
   const opened = new OpenSockets(server)
   const services = yield* Layer.build(
     Layer.mergeAll(
-      RpcCalls.layer({ limits, clientVersion, report, budget }),
+      RpcCalls.layer({ limits, clientVersion, report, budget, waitMs: deadlines.waitMs }),
       StatusPages.layer({
         clientVersion,
         syncs: sync !== undefined,
@@ -93,34 +95,54 @@ export const serveRpc = Effect.fn("RpcServer.serve")(function* (
   // Released in turn: first nothing new is taken, then WebSockets are told goodbye.
   const webSockets = yield* Effect.provide(makeWebSockets(limits, budget, deadlines), services)
   sockets = webSockets
-  const handler = yield* NodeHttpServer.makeHandler(httpApp(settings, budget, deadlines)).pipe(
+  let working = 0
+  const app = Effect.suspend(() => {
+    working += 1
+    return Effect.ensuring(
+      httpApp(settings, budget, deadlines),
+      Effect.sync(() => {
+        working -= 1
+      }),
+    )
+  })
+  const handler = yield* NodeHttpServer.makeHandler(app).pipe(
     HttpMiddleware.withTracerDisabledWhenEffect(() => true),
     Effect.provide(services),
   )
   server.on("request", (request, response) => {
-    if (opened.mayAsk(request.socket)) {
-      response.once("close", () => opened.answered(request.socket))
+    if (opened.mayAsk(request.socket, response)) {
+      response.once("close", () => opened.answered(request.socket, response))
       handler(request, response)
     } else request.socket.destroy()
   })
   server.on("upgrade", (request, socket, head) => {
+    if (!asksForWebSocket(request)) return readAgain(server, opened, request, head)
     const refusal = refusalOf(request, settings)
     if (refusal === undefined) webSockets.upgrade(request, socket, head)
     else refuseUpgrade(socket, refusal)
   })
   yield* listen(server, settings)
-  yield* Effect.addFinalizer(() => endServer(server, opened, deadlines))
+  yield* Effect.addFinalizer(() => endServer(server, opened, () => working, deadlines))
   return listeningAt(server, settings)
 })
 
-/** The sockets of a server, and how many requests each has under way. */
+/** The sockets of a server, and the answers that each waits for. */
 class OpenSockets {
-  readonly #requests = new Map<Socket, number>()
+  readonly #requests = new Map<Socket, Set<http.ServerResponse>>()
 
   constructor(server: http.Server) {
     server.on("connection", (socket: Socket) => {
-      this.#requests.set(socket, 0)
-      socket.once("close", () => this.#requests.delete(socket))
+      // Some come twice: see `readAgain`.
+      if (this.#requests.has(socket)) return
+      const waiting = new Set<http.ServerResponse>()
+      this.#requests.set(socket, waiting)
+      socket.once("close", () => {
+        this.#requests.delete(socket)
+        // An answer behind another one is not told by Node that its connection is gone.
+        setImmediate(() => {
+          for (const response of waiting) if (!response.closed) response.emit("close")
+        })
+      })
     })
   }
 
@@ -129,20 +151,24 @@ class OpenSockets {
   }
 
   get idle(): boolean {
-    return [...this.#requests.values()].every((requests) => requests === 0)
+    return [...this.#requests.values()].every(({ size }) => size === 0)
+  }
+
+  /** Whether a request of a socket is not answered yet. */
+  asksNow(socket: Socket): boolean {
+    return (this.#requests.get(socket)?.size ?? 0) > 0
   }
 
   /** Takes a place among the requests of a socket. */
-  mayAsk(socket: Socket): boolean {
-    const requests = this.#requests.get(socket) ?? 0
-    if (requests >= pipelinedAtOnce) return false
-    this.#requests.set(socket, requests + 1)
+  mayAsk(socket: Socket, response: http.ServerResponse): boolean {
+    const waiting = this.#requests.get(socket)
+    if (waiting === undefined || waiting.size >= pipelinedAtOnce) return false
+    waiting.add(response)
     return true
   }
 
-  answered(socket: Socket): void {
-    const requests = this.#requests.get(socket)
-    if (requests !== undefined) this.#requests.set(socket, requests - 1)
+  answered(socket: Socket, response: http.ServerResponse): void {
+    this.#requests.get(socket)?.delete(response)
   }
 }
 
@@ -171,26 +197,47 @@ const listeningAt = (server: http.Server, { host, port }: ServeSettings): Listen
 const isInternet = (address: ReturnType<http.Server["address"]>): address is AddressInfo =>
   typeof address === "object" && address !== null
 
-/** Takes nothing more, waits a little for what is under way, and closes all that is left. */
+/**
+ * Takes nothing more, waits a little for what is under way, closes all that is left, and waits a little
+ * for the calls of those who are gone: they are interrupted.
+ */
 const endServer = (
   server: http.Server,
   opened: OpenSockets,
+  working: () => number,
   { graceMs }: Deadlines,
 ): Effect.Effect<void> => {
-  const ended = Effect.sync(() => {
-    server.closeIdleConnections()
-    return opened.idle
-  })
+  const until = (over: () => boolean): Effect.Effect<void> =>
+    endWithin(
+      Effect.repeat(Effect.delay(Effect.sync(over), Duration.millis(ENDING_EVERY_MS)), {
+        until: (isOver) => isOver,
+      }),
+      graceMs,
+    )
   return Effect.sync(() => void server.close()).pipe(
     Effect.zipRight(
-      Effect.repeat(Effect.delay(ended, Duration.millis(ENDING_EVERY_MS)), {
-        until: (idle) => idle,
+      until(() => {
+        server.closeIdleConnections()
+        return opened.idle
       }),
     ),
-    Effect.timeout(Duration.millis(graceMs)),
-    Effect.ignore,
     Effect.zipRight(Effect.sync(() => server.closeAllConnections())),
+    Effect.zipRight(until(() => working() === 0)),
   )
+}
+
+/** Reads a request once more, without the offer of an upgrade. */
+const readAgain = (
+  server: http.Server,
+  opened: OpenSockets,
+  request: http.IncomingMessage,
+  head: Buffer,
+): void => {
+  const { socket } = request
+  // Answers to earlier requests would come among those to this one and to later ones.
+  if (opened.asksNow(socket)) return void socket.destroy()
+  socket.unshift(Buffer.concat([headWithoutUpgrade(request), head]))
+  server.emit("connection", socket)
 }
 
 /** Why a connection is not upgraded, as a status line of HTTP; undefined when it is. */
@@ -201,7 +248,7 @@ const refusalOf = (
   const path = url.split("?", 1)[0]
   if (!hostAllowed(headers.host, settings)) return "403 Forbidden"
   if (path !== "/" && path !== "/ws") return "404 Not Found"
-  return mayUpgrade(headers.origin, settings) ? undefined : "403 Forbidden"
+  return mayCall(headers.origin, settings) ? undefined : "403 Forbidden"
 }
 
 const refuseUpgrade = (socket: Duplex, statusLine: string): void => {

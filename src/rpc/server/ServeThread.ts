@@ -12,6 +12,7 @@ import { existsSync } from "node:fs"
 import { Worker } from "node:worker_threads"
 import { Deferred, Duration, Effect, Runtime, type Scope } from "effect"
 import type { SyncReport } from "../../observe/syncReport.ts"
+import { endWithin } from "../../process/EndWithin.ts"
 import { threadProgram } from "../../process/threadProgram.ts"
 import type { Listening } from "./RpcServer.ts"
 import { ServeError } from "./ServeError.ts"
@@ -109,9 +110,7 @@ const lost = (detail: string): ServeError => new ServeError({ failure: { kind: "
 const end = (worker: Worker, ended: Deferred.Deferred<never, ServeError>): Effect.Effect<void> => {
   const stop: ToServer = { kind: "stop" }
   return Effect.sync(() => worker.postMessage(stop)).pipe(
-    Effect.zipRight(Deferred.await(ended)),
-    Effect.timeout(Duration.millis(END_MS)),
-    Effect.ignore,
+    Effect.zipRight(endWithin(Deferred.await(ended), END_MS)),
     Effect.zipRight(Effect.promise(() => worker.terminate())),
     Effect.asVoid,
   )

@@ -3,7 +3,9 @@
  *
  * In: connections that ask for an upgrade. Out: answers and notifications, each a text message.
  *
- * Invariants: a message above `requestBytes` ends the connection (1009) before it is read whole; at
+ * Invariants: a message above `requestBytes` ends the connection (1009) before it is read whole; what
+ * is not whole yet is within the budget that all connections share, and a large one has to come
+ * within the time of a request; at
  * most {@link messagesAtOnce} messages of a connection are worked on, and meanwhile nothing more is
  * read from it; what waits to be sent is within the budget that all connections share; who does not
  * take it in time, or answers no ping, is disconnected; who leaves stops his
@@ -13,9 +15,11 @@ import type { IncomingMessage } from "node:http"
 import type { Duplex } from "node:stream"
 import { Deferred, Duration, Effect, FiberSet } from "effect"
 import { type WebSocket, WebSocketServer } from "ws"
+import { endWithin } from "../../process/EndWithin.ts"
 import { makeSubscriber, type Notify, type Subscriber } from "../live/Subscriptions.ts"
 import type { RpcLimits } from "../rpcLimits.ts"
 import type { ByteBudget } from "./byteBudget.ts"
+import { IncomingBytes } from "./incomingBytes.ts"
 import { notificationText } from "./envelope.ts"
 import { RpcCalls } from "./RpcCalls.ts"
 import { type Deadlines, messagesAtOnce, notifyAboveBytes } from "./serveSettings.ts"
@@ -55,19 +59,67 @@ export const makeWebSockets = Effect.fnUntraced(function* (
     upgrade: (request, socket, head) => {
       server.handleUpgrade(request, socket, head, (client) => {
         open += 1
+        boundIncoming(client, socket, budget, deadlines)
         const ended = Effect.sync(() => {
           open -= 1
         })
-        run(Effect.ensuring(connection(client, limits, budget, deadlines), ended))
+        run(Effect.ensuring(connection(client, socket, limits, budget, deadlines), ended))
       })
     },
     open: () => open,
   } satisfies WebSockets
 })
 
+/** A part of a message above this has a deadline: so much may be one chunk of a socket. */
+const LARGE_PART_BYTES = 64 * 1024
+
+/** Counts what comes before it is read, and ends a connection for whose messages there is no room. */
+const boundIncoming = (
+  client: WebSocket,
+  socket: Duplex,
+  budget: ByteBudget,
+  { requestMs }: Deadlines,
+): void => {
+  const incoming = new IncomingBytes(budget)
+  let late: NodeJS.Timeout | undefined
+  const look = (again: boolean): void => {
+    if (again || incoming.held <= LARGE_PART_BYTES) {
+      clearTimeout(late)
+      late = undefined
+    }
+    if (incoming.held <= LARGE_PART_BYTES) return
+    // Who is not read from has all the time that we take.
+    late ??= setTimeout(() => (client.isPaused ? look(true) : client.terminate()), requestMs)
+  }
+  // Before the messages in the chunk are read.
+  socket.prependListener("data", (chunk: Buffer) => {
+    if (!incoming.came(chunk.length)) return refuse(client)
+    look(false)
+  })
+  client.on("message", (data) => {
+    incoming.message(data.length)
+    look(true)
+  })
+  for (const control of ["ping", "pong"] as const) {
+    client.on(control, (data) => incoming.control(data.length))
+  }
+  client.once("close", () => {
+    clearTimeout(late)
+    incoming.ended()
+  })
+}
+
+/** Says so, reads no more, and ends the connection. */
+const refuse = (client: WebSocket): void => {
+  client.close(TRY_AGAIN_LATER, "too many requests at once")
+  client.pause()
+  setTimeout(() => client.terminate(), GOODBYE_MS)
+}
+
 /** Serves one connection to its end. */
 const connection = (
   client: WebSocket,
+  socket: Duplex,
   limits: RpcLimits,
   budget: ByteBudget,
   deadlines: Deadlines,
@@ -83,7 +135,7 @@ const connection = (
     yield* readMessages(client, subscriber, outlet)
     yield* Effect.raceAll([
       Deferred.await(left),
-      pings(client, deadlines.pingMs),
+      pings(client, socket, deadlines.pingMs),
       Effect.catchTag(subscriber.run, "SubscriptionLost", ({ reason }) =>
         Effect.sync(() => client.close(TRY_AGAIN_LATER, reason)),
       ),
@@ -93,22 +145,25 @@ const connection = (
 /** The server ends, or the client does not answer: nobody is waited for long. */
 const goodbye = (client: WebSocket, left: Deferred.Deferred<void>): Effect.Effect<void> =>
   Effect.sync(() => client.close(GOING_AWAY)).pipe(
-    Effect.zipRight(Deferred.await(left)),
-    Effect.timeout(Duration.millis(GOODBYE_MS)),
-    Effect.ignore,
+    Effect.zipRight(endWithin(Deferred.await(left), GOODBYE_MS)),
     Effect.zipRight(Effect.sync(() => client.terminate())),
   )
 
-/** Ends when a ping was not answered until the next. */
-const pings = (client: WebSocket, everyMs: number): Effect.Effect<void> =>
+/**
+ * Ends when nothing came since the last ping: whatever comes is a sign of life. Who is not read from,
+ * since he has asked much, cannot give one.
+ */
+const pings = (client: WebSocket, socket: Duplex, everyMs: number): Effect.Effect<void> =>
   Effect.suspend(() => {
-    let answered = true
-    client.on("pong", () => {
-      answered = true
-    })
+    let heard = true
+    const hears = (): void => {
+      heard = true
+    }
+    socket.on("data", hears)
     const ping = Effect.sync(() => {
-      if (!answered) return false
-      answered = false
+      if (!heard && !client.isPaused) return false
+      // What he sends while he is not read from is heard only later.
+      heard = client.isPaused
       client.ping()
       return true
     })
@@ -157,7 +212,7 @@ const readMessages = Effect.fnUntraced(function* (
   }
   client.on("message", (data) => {
     const release = outlet.budget.take(data.length)
-    if (release === undefined) return client.close(TRY_AGAIN_LATER, "too many requests at once")
+    if (release === undefined) return refuse(client)
     waiting.push({ text: data.toString("utf8"), release })
     next()
   })

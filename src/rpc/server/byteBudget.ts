@@ -17,6 +17,16 @@ export class ByteBudget {
   }
 
   /**
+   * Makes `to` bytes of the `from` bytes that somebody holds; false: so many are not free, and he
+   * holds what he held.
+   */
+  resize(from: number, to: number): boolean {
+    if (to - from > this.#free) return false
+    this.#free -= to - from
+    return true
+  }
+
+  /**
    * Takes `bytes`, if they are free; the answer gives them back, the first time that it is called.
    * Undefined: they are not free.
    */

@@ -99,6 +99,8 @@ const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 const isId = (value: unknown): value is RpcId =>
-  value === null ||
-  typeof value === "string" ||
-  (typeof value === "number" && (!Number.isInteger(value) || Number.isSafeInteger(value)))
+  value === null || typeof value === "string" || (typeof value === "number" && isTold(value))
+
+/** Whether JSON gives a number back as it was: not above 2^53 - 1, nor what is no number of JSON. */
+const isTold = (value: number): boolean =>
+  Number.isInteger(value) ? Number.isSafeInteger(value) : Number.isFinite(value)

@@ -4,7 +4,7 @@
  * A browser sends requests for any page that it shows. Three rules keep a page from reading the
  * store through its visitor: a request names a host that is ours (a page whose name was pointed at
  * this machine names its own), calls are declared as JSON (which a page may do only after it was
- * allowed to), and a WebSocket that a page opens says where the page is from.
+ * allowed to), and who says that he is a page is one that was allowed, by POST and over a WebSocket.
  */
 
 /** Who may ask. */
@@ -38,13 +38,20 @@ export const allowedOrigin = (
   return origin !== undefined && origins.includes(origin) ? origin : undefined
 }
 
-/** Whether a WebSocket may be opened from `origin`; what is no browser names none. */
-export const mayUpgrade = (origin: string | undefined, rules: HttpRules): boolean =>
+/**
+ * Whether calls may come from `origin`, by POST or over a WebSocket; what is no browser names none.
+ * A page need not read an answer to do harm: filters that it makes take others' places.
+ */
+export const mayCall = (origin: string | undefined, rules: HttpRules): boolean =>
   origin === undefined || allowedOrigin(origin, rules) !== undefined
 
-/** Whether a body of this type is taken for JSON; one without a type is. */
-export const isJsonType = (contentType: string | undefined): boolean =>
-  contentType === undefined ||
-  ["application/json", "application/json-rpc", "application/jsonrequest"].includes(
-    contentType.split(";", 1)[0]!.trim().toLowerCase(),
-  )
+/**
+ * Whether a body of this type is taken for JSON. One without a type is, but not from a page: it could
+ * send that without being allowed to.
+ */
+export const isJsonType = (contentType: string | undefined, origin: string | undefined): boolean =>
+  contentType === undefined
+    ? origin === undefined
+    : ["application/json", "application/json-rpc", "application/jsonrequest"].includes(
+        contentType.split(";", 1)[0]!.trim().toLowerCase(),
+      )

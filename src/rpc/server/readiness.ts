@@ -1,8 +1,8 @@
 /**
  * Whether the store is caught up, as `/ready` means it. Pure.
  *
- * Without a sync it is when it holds a block. With one, when the sync follows the head and lags by
- * at most {@link MOST_BEHIND} blocks, or has ended with all of its range stored.
+ * Without a sync it is when it holds a block. With one, when the sync follows the head, is not stalled
+ * and lags by at most {@link MOST_BEHIND} blocks, or has ended with all of its range stored.
  */
 import type { SyncReport } from "../../observe/syncReport.ts"
 import type { ChainExtent } from "../ChainReader.ts"
@@ -19,7 +19,7 @@ export const notReady = (
   if (!syncs) return undefined
   const state = report()
   if (state === undefined) return "the sync does not say how it stands"
-  const { phase, blocksBehind, startBlock, targetBlock } = state
+  const { phase, blocksBehind, startBlock, targetBlock, stalled } = state
   if (phase === "ended") {
     const whole =
       targetBlock !== undefined &&
@@ -27,6 +27,7 @@ export const notReady = (
     return whole ? undefined : "the sync ended before it was complete"
   }
   if (phase !== "following") return `the sync is at its ${phase}`
+  if (stalled !== undefined) return `the sync waits: ${stalled}`
   if (blocksBehind === undefined) return "the head is not known"
   return blocksBehind <= MOST_BEHIND ? undefined : `${blocksBehind} blocks behind the head`
 }

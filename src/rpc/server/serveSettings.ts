@@ -23,6 +23,11 @@ export const heldBytes = ({ requestBytes, responseBytes }: RpcLimits): number =>
 
 /** How long things may take, in milliseconds. */
 export interface Deadlines {
+  /**
+   * A request in line behind those of others, beside the time that its calls work: longer than most
+   * clients wait for an answer.
+   */
+  readonly waitMs: number
   /** A client over the headers of a request. */
   readonly headersMs: number
   /** A client over a whole request. */
@@ -41,6 +46,7 @@ export interface Deadlines {
 
 /** What holds where nobody says otherwise. */
 export const defaultDeadlines: Deadlines = {
+  waitMs: 30_000,
   headersMs: 10_000,
   requestMs: 30_000,
   idleMs: 15_000,

@@ -8,6 +8,7 @@ declare module "ws" {
     open: []
     /** `data` is text in UTF-8 unless it is said to be binary. */
     message: [data: Buffer, isBinary: boolean]
+    ping: [data: Buffer]
     pong: [data: Buffer]
     close: [code: number, reason: Buffer]
     error: [error: Error]
@@ -18,6 +19,8 @@ declare module "ws" {
     constructor(address: string, options?: { readonly headers?: Record<string, string> })
     /** Bytes that were given to `send` and not yet to the system. */
     readonly bufferedAmount: number
+    /** Whether it was told to {@link WebSocket.pause}. */
+    readonly isPaused: boolean
     /** `done` is called when the text was given to the system, or could not be. */
     send(text: string, done?: (error?: Error) => void): void
     ping(): void

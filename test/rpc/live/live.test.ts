@@ -4,7 +4,7 @@ import { it as effectIt } from "@effect/vitest"
 import { afterEach, assert, beforeAll, beforeEach, describe, it } from "vitest"
 import { generateChain, generateFork } from "../../../src/devnet/generatedChain.ts"
 import { toHex0x } from "../../../src/domain/hex.ts"
-import { ChainReader, type StoredBlock } from "../../../src/rpc/ChainReader.ts"
+import { ChainReader, QueryTooSlow, type StoredBlock } from "../../../src/rpc/ChainReader.ts"
 import { ChainWatcher } from "../../../src/rpc/live/ChainWatcher.ts"
 import { EXPIRES_MS, Filters } from "../../../src/rpc/live/Filters.ts"
 import { Slots } from "../../../src/rpc/live/Slots.ts"
@@ -15,6 +15,7 @@ import { blockLogs, type MemoryChain, memoryChain } from "../memoryReader.ts"
 import {
   call,
   eventually,
+  post,
   result,
   SocketClient,
   startServer,
@@ -54,6 +55,9 @@ afterEach(async () => {
   await server?.stop()
   server = undefined
 })
+
+const texts = (logs: ReadonlyArray<unknown>): ReadonlyArray<string> =>
+  logs.map((log) => JSON.stringify(log)).sort()
 
 describe("filters", () => {
   it("tell the logs and blocks that came since the last poll", async () => {
@@ -153,6 +157,68 @@ describe("filters", () => {
         .flatMap((block) => logsOf([block], true)),
       ...logsOf(fork.slice(151, 153), false),
     ])
+  })
+
+  it("lose nothing where a batch's answers do not fit", async () => {
+    await start(1, { responseBytes: 200_000 })
+    const [a, b] = [await result(url, "eth_newFilter", {}), await result(url, "eth_newFilter", {})]
+    chain.add(main.slice(2, 13))
+    const told: Record<string, Array<unknown>> = { [String(a)]: [], [String(b)]: [] }
+    for (let polls = 0; polls < 20; polls++) {
+      const calls = [a, b, a, b].map((filter, id) => ({
+        jsonrpc: "2.0",
+        id,
+        method: "eth_getFilterChanges",
+        params: [filter],
+      }))
+      const { answers } = await post(url, calls)
+      for (const { id, result } of answers) {
+        if (Array.isArray(result)) told[String(id === 0 || id === 2 ? a : b)]?.push(...result)
+      }
+    }
+    const expected = logsOf(main.slice(2, 13), false)
+    for (const logs of Object.values(told)) assert.deepEqual(texts(logs), texts(expected))
+  })
+
+  it("catch up in smaller steps after a leap that takes longer than a call may", async () => {
+    chain = memoryChain(main.slice(0, 2))
+    const { reader } = chain
+    // 5 ms a block.
+    const logs: typeof reader.logs = (filter, range, limits) =>
+      Effect.sleep(5 * (range[1] - range[0] + 1)).pipe(
+        Effect.zipRight(reader.logs(filter, range, limits)),
+        Effect.timeoutFail({
+          duration: limits.ms,
+          onTimeout: () => new QueryTooSlow({ limitMs: limits.ms }),
+        }),
+      )
+    server = await startServer({ ...reader, logs }, { limits: { callMs: 500 } })
+    ;({ url } = server)
+    const id = await result(url, "eth_newFilter", {})
+    chain.add(main.slice(2, 202))
+    const told: Array<unknown> = []
+    for (
+      let polls = 0;
+      polls < 60 && told.length < logsOf(main.slice(2, 202), false).length;
+      polls++
+    ) {
+      const { result } = await call(url, "eth_getFilterChanges", id)
+      if (Array.isArray(result)) told.push(...result)
+    }
+    assert.deepEqual(told, logsOf(main.slice(2, 202), false))
+  })
+
+  it("are not made where the answer with their id does not fit", async () => {
+    await start(10, { responseBytes: 200 })
+    const calls = Array.from({ length: 10 }, (_, id) => ({
+      jsonrpc: "2.0",
+      id,
+      method: "eth_newBlockFilter",
+    }))
+    const { answers } = await post(url, calls)
+    const made = answers.filter(({ error }) => error === undefined).length
+    assert.isBelow(made, 10)
+    assert.strictEqual((await statusOf(url)).filters, made)
   })
 
   it("ask for what they are made for only", async () => {
@@ -280,17 +346,91 @@ describe("subscriptions", () => {
   })
 })
 
+/** A reader that counts what is read of blocks above the first head. */
+const counting = (above: number) => {
+  const reads = { blocks: 0, logs: 0 }
+  const { reader } = chain
+  return {
+    reads,
+    reader: {
+      ...reader,
+      blockAt: (at: number) => {
+        if (at > above) reads.blocks += 1
+        return reader.blockAt(at)
+      },
+      logs: (...asked: Parameters<typeof reader.logs>) => {
+        reads.logs += 1
+        return reader.logs(...asked)
+      },
+    },
+  }
+}
+
+describe("many who are told of the same block", () => {
+  it.each([50, 200])("read it once for %d subscriptions to logs", async (count) => {
+    chain = memoryChain(main.slice(0, 101))
+    const { reader, reads } = counting(100)
+    server = await startServer(reader)
+    const address = blockLogs(main[101]!)[0]!.address
+    const clients = Array.from({ length: count / 10 }, () => new SocketClient(server!.url))
+    await Promise.all(clients.map(async ({ opened }) => opened))
+    const filters = [{}, { address: toHex0x(address) }]
+    const ids = new Map<SocketClient, Array<unknown>>()
+    for (const client of clients) {
+      ids.set(client, [])
+      for (let at = 0; at < 10; at++) {
+        ids.get(client)!.push((await client.call("eth_subscribe", "logs", filters[at % 2])).result)
+      }
+    }
+    chain.add(main.slice(101, 102))
+    const all = logsOf(main.slice(101, 102), false)
+    const some = all.filter((_log, at) => {
+      const { address: other } = blockLogs(main[101]!)[at]!
+      return Buffer.compare(other, address) === 0
+    })
+    for (const client of clients) {
+      const told = await client.toldAtLeast(5 * all.length + 5 * some.length)
+      ids.get(client)!.forEach((id, at) => {
+        const mine = told.filter(({ subscription }) => subscription === id)
+        assert.deepEqual<unknown>(
+          mine.map(({ result }) => result),
+          at % 2 === 0 ? all : some,
+        )
+      })
+    }
+    assert.deepEqual(reads, { blocks: 1, logs: 0 })
+    for (const { socket } of clients) socket.terminate()
+  })
+
+  it("read it once for many filters that are polled", async () => {
+    chain = memoryChain(main.slice(0, 101))
+    const { reader, reads } = counting(100)
+    server = await startServer(reader)
+    ;({ url } = server)
+    const ids = await Promise.all(
+      Array.from({ length: 50 }, async () => result(url, "eth_newFilter", {})),
+    )
+    chain.add(main.slice(101, 103))
+    const answers = await Promise.all(
+      ids.map(async (id) => result(url, "eth_getFilterChanges", id)),
+    )
+    for (const answer of answers) assert.deepEqual(answer, logsOf(main.slice(101, 103), false))
+    assert.deepEqual(reads, { blocks: 2, logs: 0 })
+  })
+})
+
 describe("a filter that nobody polls", () => {
+  const poll = { limits: defaultRpcLimits, give: Effect.succeed, told: () => undefined }
   effectIt.scoped("is gone after five minutes", () =>
     Effect.gen(function* () {
       const filters = yield* Filters
       const forgotten = yield* filters.newBlockFilter
       const polled = yield* filters.newBlockFilter
       yield* TestClock.adjust(EXPIRES_MS - 1)
-      yield* filters.changes(polled)
+      yield* filters.changes(polled, poll)
       yield* TestClock.adjust(60_000)
-      yield* filters.changes(polled)
-      const gone = yield* Effect.flip(filters.changes(forgotten))
+      yield* filters.changes(polled, poll)
+      const gone = yield* Effect.flip(filters.changes(forgotten, poll))
       assert.strictEqual(gone.code, -32000)
       assert.strictEqual((yield* Slots).taken(), 1)
     }).pipe(

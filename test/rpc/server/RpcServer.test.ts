@@ -1,11 +1,13 @@
 /** The server over a chain in memory: envelope, limits, rules, pages, and clients that misbehave. */
 import { request } from "node:http"
-import { connect } from "node:net"
+import { connect, type Socket } from "node:net"
 import { Effect } from "effect"
 import { afterEach, assert, beforeAll, describe, it } from "vitest"
 import { generateChain } from "../../../src/devnet/generatedChain.ts"
 import type { SyncReport } from "../../../src/observe/syncReport.ts"
 import type { StoredBlock } from "../../../src/rpc/ChainReader.ts"
+import { defaultRpcLimits } from "../../../src/rpc/rpcLimits.ts"
+import { heldBytes } from "../../../src/rpc/server/serveSettings.ts"
 import { storedBlocks } from "../fixtureChains.ts"
 import { blockLogs, memoryChain } from "../memoryReader.ts"
 import {
@@ -149,16 +151,56 @@ describe("calls over HTTP", () => {
     assert.strictEqual(await result(server.url, "eth_chainId"), "0x539")
   })
 
-  it("counts the wait for a turn as part of the time, and lets queries of logs hold up no others", async () => {
+  it("does not count the wait for a turn as work, and lets queries of logs hold up no others", async () => {
     const { reader } = memoryChain(blocks)
-    server = await startServer({ ...reader, logs: () => Effect.never }, { limits: { callMs: 300 } })
+    let begun = 0
+    const logs: typeof reader.logs = (...asked) => {
+      begun += 1
+      return Effect.delay(reader.logs(...asked), "100 millis")
+    }
+    server = await startServer({ ...reader, logs }, { limits: { callMs: 600 } })
+    const { url } = server
+    const range = { fromBlock: "0x1", toBlock: "0x2" }
+    const began = Date.now()
+    const many = Array.from({ length: 40 }, async () => call(url, "eth_getLogs", range))
+    assert.strictEqual(await result(url, "eth_blockNumber"), "0x28")
+    assert.isBelow(begun, 40)
+    for (const { error } of await Promise.all(many)) assert.isUndefined(error)
+    assert.isAbove(Date.now() - began, 900)
+  })
+
+  it("lets nobody wait for a turn for ever", async () => {
+    const { reader } = memoryChain(blocks)
+    server = await startServer(
+      { ...reader, logs: () => Effect.never },
+      { limits: { callMs: 300 }, deadlines: { waitMs: 200 } },
+    )
     const { url } = server
     const range = { fromBlock: "0x1", toBlock: "0x2" }
     const many = Array.from({ length: 30 }, async () => call(url, "eth_getLogs", range))
-    const began = Date.now()
-    assert.strictEqual(await result(url, "eth_blockNumber"), "0x28")
-    for (const { error } of await Promise.all(many)) assert.strictEqual(error?.code, -32005)
-    assert.isBelow(Date.now() - began, 2_000)
+    const answers = await Promise.all(many)
+    for (const { error } of answers) assert.strictEqual(error?.code, -32005)
+    const told = new Set(answers.map(({ error }) => error?.message))
+    const says = ["the call took longer than 300 ms", "the server is busy: try again later"]
+    assert.sameMembers([...told], says)
+  })
+
+  it("lets the calls of a batch work only so long together", async () => {
+    const { reader } = memoryChain(blocks)
+    const logs: typeof reader.logs = (...asked) => Effect.delay(reader.logs(...asked), "150 millis")
+    server = await startServer({ ...reader, logs }, { limits: { callMs: 1_000 } })
+    const params = [{ fromBlock: "0x1", toBlock: "0x2" }]
+    const { answers } = await post(
+      server.url,
+      Array.from({ length: 12 }, (_, id) => ({
+        jsonrpc: "2.0",
+        id,
+        method: "eth_getLogs",
+        params,
+      })),
+    )
+    assert.isUndefined(answers[0]?.error)
+    assert.strictEqual(answers.at(-1)?.error?.message, "the call took longer than 1000 ms")
   })
 
   it("keeps what failed inside to itself", async () => {
@@ -223,8 +265,47 @@ describe("who is let in", () => {
     const body = { jsonrpc: "2.0", id: 1, method: "eth_chainId" }
     const evil = await post(url, body, { origin: "https://evil.example" })
     assert.isNull(evil.headers.get("access-control-allow-origin"))
+    assert.strictEqual(evil.status, 403)
+    assert.strictEqual((await post(url, body, { origin: "null" })).status, 403)
+    assert.strictEqual((await post(url, body, { origin: "https://mine.example" })).status, 200)
     const form = await post(url, body, { "content-type": "text/plain" })
     assert.strictEqual(form.status, 415)
+  })
+
+  it("takes a body without a type from what is no page only", async () => {
+    const { port } = await start({ origins: ["*"] })
+    const body = '{"jsonrpc":"2.0","id":1,"method":"eth_newFilter","params":[{}]}'
+    const head = `POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: ${body.length}\r\n`
+    assert.match(await raw(port, `${head}\r\n${body}`), /^HTTP\/1\.1 200 /)
+    const page = await raw(port, `${head}Origin: https://any.example\r\n\r\n${body}`)
+    assert.match(page, /^HTTP\/1\.1 415 /)
+  })
+
+  it("answers as ever where an upgrade is offered that there is not", async () => {
+    const { port } = await start()
+    const body = '{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}'
+    const offer =
+      "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAA\r\n"
+    const head = `POST / HTTP/1.1\r\nHost: localhost\r\n${offer}Content-Type: application/json\r\n`
+    const declared = `${head}Content-Length: ${body.length}\r\n\r\n${body}`
+    const chunked = `${head}Transfer-Encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`
+    const last = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    for (const asked of [declared, chunked]) {
+      const answer = await raw(port, asked + last)
+      assert.match(answer, /^HTTP\/1\.1 200 [^]*"result":"0x539"[^]*HTTP\/1\.1 200 [^]*alive/)
+    }
+    // The body comes later than the head.
+    const slow = connect(port, "127.0.0.1", () => slow.write(declared.slice(0, -body.length)))
+    let answer = ""
+    slow.on("data", (chunk) => {
+      answer += chunk.toString()
+    })
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    slow.write(body)
+    await eventually(() => answer.includes('"result":"0x539"'))
+    slow.destroy()
+    const page = `GET /health HTTP/1.1\r\nHost: localhost\r\n${offer}\r\n${last}`
+    assert.match(await raw(port, page), /alive[^]*alive/)
   })
 
   it("upgrades no page of another origin", async () => {
@@ -262,6 +343,47 @@ const get = async (url: string, path: string): Promise<[number, string, string |
   const response = await fetch(`${url}${path}`)
   return [response.status, await response.text(), response.headers.get("content-type")]
 }
+
+describe("a server that ends", () => {
+  const GRACE_MS = 200
+
+  it("waits only a while for a body that does not come", async () => {
+    const { port, stop } = await start({ deadlines: { graceMs: GRACE_MS } })
+    const head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    const slow = connect(port, "127.0.0.1", () => slow.write(`${head}Content-Length: 100\r\n\r\n{`))
+    slow.on("error", () => undefined)
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    const beganMs = Date.now()
+    await stop()
+    assert.isBelow(Date.now() - beganMs, 5_000)
+    slow.destroy()
+  })
+
+  it("interrupts calls that take longer, and is not over before they are", async () => {
+    const { reader } = memoryChain(blocks)
+    let atWork = 0
+    const logs: typeof reader.logs = () =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => void (atWork += 1)),
+        () => Effect.never,
+        () =>
+          Effect.zipRight(
+            Effect.sleep("50 millis"),
+            Effect.sync(() => void (atWork -= 1)),
+          ),
+      )
+    const deadlines = { graceMs: GRACE_MS }
+    const { url, stop } = (server = await startServer({ ...reader, logs }, { deadlines }))
+    const range = { fromBlock: "0x1", toBlock: "0x5" }
+    const asked = Promise.allSettled([1, 2, 3, 4].map(async () => call(url, "eth_getLogs", range)))
+    await eventually(() => atWork === 4)
+    const beganMs = Date.now()
+    await stop()
+    assert.isBelow(Date.now() - beganMs, 5_000)
+    assert.strictEqual(atWork, 0)
+    await asked
+  })
+})
 
 describe("pages", () => {
   it("answers what is asked wrongly in one line", async () => {
@@ -387,6 +509,67 @@ describe("calls over WebSocket", () => {
     )
   })
 
+  it("gives back what was held for requests behind others when their connection is gone", async () => {
+    const { reader } = memoryChain(blocks)
+    let interrupted = 0
+    let begun = 0
+    const numberOf = () =>
+      Effect.suspend(() => {
+        begun += 1
+        return Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted++))
+      })
+    server = await startServer({ ...reader, numberOf })
+    const { url, port } = server
+    const never = requestText("eth_getBlockByHash", [`0x${"11".repeat(32)}`, false])
+    const leaver = connect(port, "127.0.0.1")
+    leaver.on("error", () => undefined)
+    leaver.write(never.repeat(3))
+    await eventually(() => begun === 3)
+    assert.isAbove(await held(url), 300)
+    leaver.destroy()
+    await eventually(async () => (await held(url)) === 0)
+    await eventually(() => interrupted === 3)
+    // More than may be under way: the connection ends.
+    const greedy = connect(port, "127.0.0.1")
+    greedy.on("error", () => undefined)
+    greedy.write(requestText("eth_chainId", []).repeat(50))
+    await new Promise((resolve) => greedy.once("close", resolve))
+    await eventually(async () => (await held(url)) === 0)
+  })
+
+  it("is closed to who ignores the goodbye", async () => {
+    const { port, stop } = await start()
+    const key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    const head = `GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${key}\r\n`
+    const mute = connect(port, "127.0.0.1", () => mute.write(head))
+    await new Promise((resolve) => mute.once("data", resolve))
+    const closed = new Promise((resolve) => mute.once("close", resolve))
+    const beganMs = Date.now()
+    await stop()
+    assert.isBelow(Date.now() - beganMs, 5_000)
+    await closed
+  })
+
+  it("stays open while its client is alive, but asks so much that it is not read from", async () => {
+    const { reader } = memoryChain(blocks)
+    const logs: typeof reader.logs = (...asked) => Effect.delay(reader.logs(...asked), 100)
+    server = await startServer({ ...reader, logs }, { deadlines: { pingMs: 300 } })
+    const client = new SocketClient(server.url)
+    await client.opened
+    let answers = 0
+    client.socket.on("message", () => {
+      answers += 1
+    })
+    const params = [{ fromBlock: "0x1", toBlock: "0x5" }]
+    const padding = " ".repeat(2_000)
+    for (let id = 0; id < 120; id++) {
+      const call = JSON.stringify({ jsonrpc: "2.0", id, method: "eth_getLogs", params })
+      client.socket.send(call + padding)
+    }
+    await eventually(() => answers === 120)
+    client.socket.terminate()
+  })
+
   it("says goodbye when the server ends", async () => {
     const { url, stop } = await start()
     const client = new SocketClient(url)
@@ -397,10 +580,110 @@ describe("calls over WebSocket", () => {
   })
 })
 
+/** A request by hand. */
+const requestText = (method: string, params: ReadonlyArray<unknown>): string => {
+  const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params })
+  return `POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+}
+
 const held = async (url: string): Promise<number> => {
   const text = await (await fetch(`${url}/metrics`)).text()
   return Number(/^annals_rpc_held_bytes (\d+)$/m.exec(text)?.[1])
 }
+
+/** Opens a WebSocket by hand and sends the first `sent` bytes of a message of `length`. */
+const unfinished = async (port: number, length: number, sent: number): Promise<Socket> => {
+  const socket = connect(port, "127.0.0.1")
+  socket.on("error", () => undefined)
+  socket.write(
+    "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+      `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${"A".repeat(22)}==\r\n\r\n`,
+  )
+  await new Promise((resolve) => socket.once("data", resolve))
+  socket.resume()
+  const head = Buffer.alloc(14)
+  head.writeUInt16BE(0x81ff)
+  head.writeBigUInt64BE(BigInt(length), 2)
+  socket.write(Buffer.concat([head, Buffer.alloc(sent, " ")]))
+  return socket
+}
+
+describe("messages over WebSocket that are not whole", () => {
+  it("are within the budget of all connections; beyond it the connection ends", async () => {
+    const limits = { requestBytes: 100_000, responseBytes: 10_000 }
+    const { url, port } = await start({ limits })
+    const mostBytes = heldBytes({ ...defaultRpcLimits, ...limits })
+    const most = Math.floor(mostBytes / 99_914)
+    const sockets: Array<Socket> = []
+    for (let at = 0; at < most; at++) sockets.push(await unfinished(port, 100_000, 99_900))
+    await eventually(async () => (await held(url)) === most * 99_914)
+    const more = await unfinished(port, 100_000, 99_900)
+    await new Promise((resolve) => more.once("close", resolve))
+    assert.isAtMost(await held(url), mostBytes)
+    // Small requests go on.
+    assert.strictEqual(await result(url, "eth_chainId"), "0x539")
+    for (const socket of sockets) socket.destroy()
+    await eventually(async () => (await held(url)) === 0)
+  })
+
+  it("have the time of a request to come, when they are large", async () => {
+    const { url, port } = await start({ deadlines: { headersMs: 200, requestMs: 200 } })
+    const large = await unfinished(port, 200_000, 150_000)
+    const small = await unfinished(port, 200_000, 1_000)
+    await new Promise((resolve) => large.once("close", resolve))
+    await eventually(async () => (await held(url)) === 1_014)
+    assert.strictEqual((await statusOf(url)).websockets, 1)
+    small.destroy()
+    await eventually(async () => (await held(url)) === 0)
+  })
+
+  it("leave nothing behind when they are whole, however they came", async () => {
+    const { url } = await start()
+    const client = new SocketClient(url)
+    await client.opened
+    for (const length of [10, 200, 70_000, 300_000]) {
+      assert.isUndefined((await client.call("eth_chainId")).error)
+      const answer = await client.call("web3_clientVersion", " ".repeat(length))
+      assert.strictEqual(answer.error?.code, -32602)
+    }
+    await eventually(async () => (await held(url)) === 0)
+    client.socket.terminate()
+  })
+})
+
+describe("queries of logs", () => {
+  it("are refused before their answer is too large, with a range that does", async () => {
+    const { url } = await start({ limits: { responseBytes: 40_000 } })
+    const told: Array<unknown> = []
+    let refused = 0
+    for (let from = 1, to = 40; from <= 40;) {
+      const asked = { fromBlock: `0x${from.toString(16)}`, toBlock: `0x${to.toString(16)}` }
+      const { text, answer } = await post(url, {
+        jsonrpc: "2.0",
+        id: "some name",
+        method: "eth_getLogs",
+        params: [asked],
+      })
+      assert.isAtMost(text.length, 40_000)
+      if (answer.error === undefined) {
+        if (Array.isArray(answer.result)) told.push(...answer.result)
+        from = to + 1
+        to = 40
+        continue
+      }
+      refused += 1
+      assert.strictEqual(answer.error.code, -32005)
+      const range =
+        /^query returned more than \d+ results\. Try with this block range \[(0x\w+), (0x\w+)\]\.$/
+      const [, first, last] = range.exec(answer.error.message) ?? []
+      assert.strictEqual(Number(first), from)
+      assert.isBelow(Number(last), to)
+      to = Number(last)
+    }
+    assert.isAbove(refused, 2)
+    assert.lengthOf(told, blocks.slice(1, 41).flatMap(blockLogs).length)
+  })
+})
 
 describe("clients that are slow", () => {
   it("with their headers or their request are disconnected", async () => {

@@ -62,6 +62,7 @@ describe("readEnvelope", () => {
     [JSON.stringify({ id: 1, method: "m" }), -32600],
     [JSON.stringify({ jsonrpc: 2, id: 1, method: "m" }), -32600],
     ['{"jsonrpc":"2.0","id":9007199254740993,"method":"m"}', -32600],
+    ['{"jsonrpc":"2.0","id":1e400,"method":"m"}', -32600],
     [`[${"1,".repeat(10)}1]`, -32600],
   ])("refuses %j with %d", (text, code) => {
     assert.strictEqual(codeOf(only(text)), code)
