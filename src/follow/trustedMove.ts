@@ -31,10 +31,6 @@ export const trustedMove = (said: TrustedSaid, view: TrustedView): Move => {
   if (descent._tag !== "Missing") {
     return met(descent, view, () => rangeTo(top, head.number, windowBlocks))
   }
-  const unseen = (number: number): Move => ({
-    _tag: "Wait",
-    reason: `no peer has shown block ${number} of the trusted head`,
-  })
   const range = rangeTo(top, head.number, windowBlocks)
   if (range === undefined) return unseen(head.number)
   if (!top.hashes.has(top.tip)) return range
@@ -67,3 +63,8 @@ const met = (
       return { _tag: "Wait", reason: "the trusted head is of no chain" }
   }
 }
+
+const unseen = (number: number): Move => ({
+  _tag: "Wait",
+  reason: `no peer has shown block ${number} of the trusted head`,
+})

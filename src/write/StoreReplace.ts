@@ -133,7 +133,7 @@ const storedAlready = (
 
 /**
  * What makes way: of the run above the ancestor and of what lies where the new blocks go all that is
- * another block than theirs, and a piece right above that is not their child.
+ * another block than theirs, and the rest of a piece above that is not their child.
  */
 const toReplace = (
   { segments }: Coverage,
@@ -144,8 +144,11 @@ const toReplace = (
   if (head === undefined) return BlockRanges.empty
   const newTop = ancestor + blocks.length
   const oldTop = segments.runEnd(ancestor + 1)
-  const above = segments.list().find(({ from }) => from === newTop + 1)
-  const stray = above !== undefined && !equalBytes(above.firstParentHash, head.hash)
+  const above = segments.list().find(({ from, to }) => from <= newTop + 1 && to > newTop)
+  const isChild =
+    above !== undefined &&
+    (above.from > newTop ? equalBytes(above.firstParentHash, head.hash) : there.has(newTop))
+  const stray = above !== undefined && !isChild
   const last = Math.max(newTop, oldTop, stray ? above.to : newTop)
   const within = segments.ranges().flatMap(([from, to]): ReadonlyArray<BlockRange> => {
     const lowest = Math.max(from, ancestor + 1)

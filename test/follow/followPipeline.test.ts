@@ -219,7 +219,7 @@ describe("a run that follows, in memory", () => {
           Effect.scoped(program).pipe(Effect.provide(TestContext.TestContext)),
         )
       }),
-      { numRuns: 12 },
+      { numRuns: 6 },
     )
   })
 })

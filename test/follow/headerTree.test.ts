@@ -60,6 +60,19 @@ describe("the tree of headers", () => {
     assert.strictEqual(descent._tag, "Broken")
   })
 
+  it("forgets nothing of a peer for what another one sends", () => {
+    const tree = new HeaderTree()
+    for (const header of headersOf({ name: "a", ancestor: 8, head: 14 })) tree.add("p", header)
+    for (let number = 0; number < 2 * MOST_HEADERS_OF_ONE; number++) {
+      tree.add("q", { number, key: keyOf("b", number), parentKey: keyOf("b", number - 1) })
+    }
+    tree.add("q", { number: 14, key: keyOf("a", 14), parentKey: keyOf("a", 13) })
+    assert.isDefined(tree.get(keyOf("a", 9)))
+    tree.forget("p")
+    assert.isUndefined(tree.get(keyOf("a", 9)))
+    assert.isDefined(tree.get(keyOf("a", 14)))
+  })
+
   it("is bounded for each peer, and forgets its oldest first", () => {
     const tree = new HeaderTree()
     for (let number = 0; number < MOST_HEADERS_OF_ONE + 10; number++) {

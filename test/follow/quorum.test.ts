@@ -31,6 +31,13 @@ const hasBlock = (made: Scene, index: number, number: number, key: string): bool
 
 const isBehind = ({ descent }: PeerView): boolean => descent?._tag === "Behind"
 
+const silent = (index: number, awaited: boolean): PeerView => ({
+  peerId: `silent${index}`,
+  trusted: false,
+  descent: undefined,
+  awaited,
+})
+
 describe("which chain is followed", () => {
   it("Q1 fewer than a quorum of peers change nothing, whatever they show", () => {
     fc.assert(
@@ -174,8 +181,39 @@ describe("which chain is followed", () => {
     }
     const two = viewsOf(made)
     assert.strictEqual(decide(topOf(made), two)._tag, "Advance")
-    const silent: PeerView = { peerId: "silent", trusted: false, descent: undefined, awaited: true }
-    assert.strictEqual(decide(topOf(made), [...two, silent])._tag, "NoQuorum")
+    const unheard: PeerView = {
+      peerId: "silent",
+      trusted: false,
+      descent: undefined,
+      awaited: true,
+    }
+    assert.strictEqual(decide(topOf(made), [...two, unheard])._tag, "NoQuorum")
+  })
+
+  it("the stored chain is not left while those that are waited for could turn the vote", () => {
+    const made: Scene = {
+      tip: 20,
+      window: 8,
+      branches: [{ name: "a", ancestor: 17, head: 24 }],
+      peers: Array.from({ length: 3 }, () => ({ branch: 0, head: 24 })),
+    }
+    const views = viewsOf(made)
+    const with3 = (awaited: boolean) =>
+      decide(topOf(made), [...views, ...[1, 2, 3].map((index) => silent(index, awaited))])._tag
+    assert.strictEqual(with3(true), "NoQuorum")
+    assert.strictEqual(with3(false), "Advance")
+    assert.strictEqual(decide(topOf(made), [...views, silent(1, true)])._tag, "Advance")
+  })
+
+  it("a trusted peer that is away leaves its say to nobody", () => {
+    const made: Scene = {
+      tip: 20,
+      window: 8,
+      branches: [{ name: "a", ancestor: 20, head: 24 }],
+      peers: Array.from({ length: 4 }, () => ({ branch: 0, head: 24 })),
+    }
+    const away = { peerId: "away", trusted: true, descent: undefined, awaited: false }
+    assert.strictEqual(decide(topOf(made), [...viewsOf(made), away])._tag, "NoQuorum")
   })
 
   it("a quorum that leaves the stored chain below the window is too deep, fewer are not", () => {

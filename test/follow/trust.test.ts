@@ -78,8 +78,8 @@ describe("who moves the chain of a run that follows", () => {
       Effect.gen(function* () {
         const directory = yield* freshDirectory
         yield* seeded(directory, { windowBlocks })
-        const liars = [..."xyz"].map((name) => at(name, "fork", 62))
-        const slow = [..."abcde"].map((name) => at(name, "main", 60, 400))
+        const liars = Array.from("xyz").map((name) => at(name, "fork", 62))
+        const slow = Array.from("abcde").map((name) => at(name, "main", 60, 400))
         yield* withFollower([...liars, ...slow], { directory, windowBlocks }, (run) =>
           Effect.gen(function* () {
             yield* run.pass(3_000)
@@ -93,8 +93,8 @@ describe("who moves the chain of a run that follows", () => {
   }
 
   it.scoped("is heard though sixteen that lag came first", () => {
-    const lagging = [..."abcdefghijklmnop"].map((name) => at(name, "main", 10))
-    const others = [..."qrst"].map((name) => at(name, "main", 14))
+    const lagging = Array.from("abcdefghijklmnop").map((name) => at(name, "main", 10))
+    const others = Array.from("qrst").map((name) => at(name, "main", 14))
     return withFollower([...lagging, ...others], {}, (run) =>
       Effect.gen(function* () {
         yield* reaches(run, 14)
@@ -158,7 +158,7 @@ describe("what is stored around the start block, and above the tip", () => {
   ] as const) {
     it.scoped(`is compared with a window below a lower tip: a branch from ${first} on`, () => {
       const deep = forkFrom(first)
-      const peers = [..."abc"].map((name) => {
+      const peers = Array.from("abc").map((name) => {
         const one = new LiveChain({ main, fork }, { branch: "main", head: 60 })
         const two = new LiveChain({ main, fork: deep }, { branch: "fork", head: 66 })
         let now = one
@@ -167,7 +167,7 @@ describe("what is stored around the start block, and above the tip", () => {
             return now.current
           },
         })
-        return { ...made, one, change: () => (now = two) }
+        return { peer: made.peer, live: made.live, one, change: () => (now = two) }
       })
       return withFollower(peers, {}, (run) =>
         Effect.gen(function* () {
