@@ -41,13 +41,10 @@ export const makeWalGate = (
   Effect.gen(function* () {
     const scope = yield* Effect.scope
     const open = yield* Effect.makeLatch(true)
-    const limitAt = (bytes: number): number => (bytes > mostBytes ? bytes + mostBytes : mostBytes)
     // A log that somebody left behind is nobody's to wait for.
-    let limit = limitAt(walBytes())
-    let closed = false
-    let inside = 0
+    const state = { limit: nextLimit(walBytes(), mostBytes), closed: false, inside: 0 }
 
-    const pause = until(() => inside === 0).pipe(
+    const pause = until(() => state.inside === 0).pipe(
       Effect.zipRight(
         until(() => walBytes() <= mostBytes).pipe(Effect.timeout(Duration.millis(WRITER_MS))),
       ),
@@ -55,15 +52,15 @@ export const makeWalGate = (
       Effect.ignore,
       Effect.ensuring(
         Effect.suspend(() => {
-          limit = limitAt(walBytes())
-          closed = false
+          state.limit = nextLimit(walBytes(), mostBytes)
+          state.closed = false
           return open.open
         }),
       ),
     )
     const look = Effect.suspend(() => {
-      if (closed || walBytes() <= limit) return Effect.void
-      closed = true
+      if (state.closed || walBytes() <= state.limit) return Effect.void
+      state.closed = true
       return Effect.zipRight(open.close, Effect.forkIn(Effect.interruptible(pause), scope))
     })
     return {
@@ -71,18 +68,22 @@ export const makeWalGate = (
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function* () {
             yield* look
-            while (closed) yield* restore(open.await)
-            inside += 1
+            while (state.closed) yield* restore(open.await)
+            state.inside += 1
             return yield* Effect.ensuring(
               restore(view),
               Effect.sync(() => {
-                inside -= 1
+                state.inside -= 1
               }),
             )
           }),
         ),
     }
   })
+
+/** What the log may grow to before the next pause. */
+const nextLimit = (bytes: number, mostBytes: number): number =>
+  bytes > mostBytes ? bytes + mostBytes : mostBytes
 
 const until = (holds: () => boolean): Effect.Effect<boolean> =>
   Effect.suspend(() => (holds() ? Effect.succeed(true) : later)).pipe(

@@ -82,6 +82,9 @@ const everything = (directory: string) =>
     textsOf(directory, table),
   )
 
+/** Every store has a name of its own. */
+const isShared = (row: string): boolean => !row.startsWith(metaKeys.storeId)
+
 const damagesOf = (store: StoreShape) => Effect.map(store.verify(), ({ damages }) => damages)
 
 describe("a replacement", () => {
@@ -282,8 +285,6 @@ describe("a replacement", () => {
             writeNow(store, payloads(now.chain, 0, now.head)),
           )
           for (const table of ["payloads", "blocks", ...optionalTables, "coverage", "meta"]) {
-            // Every store has a name of its own.
-            const isShared = (row: string): boolean => !row.startsWith(metaKeys.storeId)
             const these = (yield* textsOf(directory, table)).filter(isShared)
             const those = (yield* textsOf(fresh, table)).filter(isShared)
             assert.deepStrictEqual(these, those, table)

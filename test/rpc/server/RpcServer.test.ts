@@ -567,6 +567,7 @@ describe("calls over WebSocket", () => {
       client.socket.send(call + padding)
     }
     await eventually(() => answers === 120)
+    assert.isTrue(await Promise.race([client.closed.then(() => false), Promise.resolve(true)]))
     client.socket.terminate()
   })
 
@@ -743,7 +744,7 @@ describe("clients that are slow", () => {
   })
 
   it("in answering pings are disconnected", async () => {
-    const { url } = await start({ deadlines: { pingMs: 100 } })
+    const { url } = await start({ deadlines: { pingMs: 1_000 } })
     const lively = new SocketClient(url)
     const deaf = new SocketClient(url)
     await Promise.all([lively.opened, deaf.opened])
