@@ -21,7 +21,7 @@ const entryPoints = [
   "src/process/checkWorker.ts",
   "src/write/storeThread.ts",
   "src/write/readerThread.ts",
-  "src/write/chainIndexThread.ts",
+  "src/write/chainIndex/chainIndexThread.ts",
   "src/rpc/server/serverThread.ts",
 ]
 

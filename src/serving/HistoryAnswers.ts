@@ -38,7 +38,7 @@ import {
   correctTokens,
   fullBucket,
   reserveToken,
-} from "./tokenBucket.ts"
+} from "../domain/tokenBucket.ts"
 
 /** See the module. */
 export interface HistoryAnswersShape {

@@ -1,5 +1,5 @@
 /** What a peer may cost us, in time and in bytes. */
-import type { AllowanceRate } from "./allowance.ts"
+import type { BucketRate } from "../domain/tokenBucket.ts"
 
 /** Milliseconds that each phase of opening may take. */
 export interface OpeningDeadlines {
@@ -40,16 +40,16 @@ export interface SessionLimits {
    * Messages of gossip. 100 a second, 5,000 at once by default: mainnet brings some ten a second, at
    * times far more, and what came while we read nothing comes in one go.
    */
-  readonly gossip: AllowanceRate
+  readonly gossip: BucketRate
   /** Bytes of gossip as they lie in their frames; 1 MiB a second, 32 MiB at once by default. */
-  readonly gossipBytes: AllowanceRate
+  readonly gossipBytes: BucketRate
   /** Requests for transactions of the pool. 1 a second, 20 at once: we announce none. */
-  readonly poolRequests: AllowanceRate
+  readonly poolRequests: BucketRate
   /**
    * BlockRangeUpdates. 20 a second, 600 at once by default: EIP-7642 has one an epoch, and a node
    * that still imports blocks sends one for every 32 of them.
    */
-  readonly announcements: AllowanceRate
+  readonly announcements: BucketRate
 }
 
 /** The limits that hold where none are given. */
@@ -69,7 +69,7 @@ export const defaultPingEveryMs = 15_000
 export const defaultDropSilentAfterMs = 30_000
 
 /** Pings and pongs of a session, from the end of the handshake on: nodes send one in 10 s and less. */
-export const PING_RATE: AllowanceRate = { perSecond: 2, burst: 60 }
+export const PING_RATE: BucketRate = { perSecond: 2, burst: 60 }
 
 /**
  * Beyond the patience for a silent peer, a frame that has begun must come at this rate. 16 KiB a

@@ -22,7 +22,7 @@ import {
   type TransactionPlace,
 } from "../rpc/ChainReader.ts"
 import { logTextBytes } from "../rpc/logObject.ts"
-import { placesOf } from "./chainIndexRuns.ts"
+import { placesOf } from "./chainIndex/chainIndexRuns.ts"
 import {
   compileFilter,
   type CompiledFilter,

@@ -26,15 +26,15 @@ import {
   type StoredReorg,
   TooManyLogs,
 } from "../rpc/ChainReader.ts"
-import { turn } from "./ChainIndexBuilder.ts"
+import { turn } from "./chainIndex/ChainIndexBuilder.ts"
 import {
   IndexDamaged,
   isDamageOfIndex,
   isOfIndex,
   type StoreIdentity,
-} from "./ChainIndexDatabase.ts"
-import { type IndexerShape, Indexer, layerIndexer } from "./ChainIndexer.ts"
-import type { CatalogMemory } from "./ChainIndexReader.ts"
+} from "./chainIndex/ChainIndexDatabase.ts"
+import { type IndexerShape, Indexer, layerIndexer } from "./chainIndex/ChainIndexer.ts"
+import type { CatalogMemory } from "./chainIndex/ChainIndexReader.ts"
 import { RecentTransactions } from "./chainReaderRecent.ts"
 import { scanLogs, scanTransactions, type Sliced } from "./ChainReaderScan.ts"
 import { ChainView, damagedPayload, unpackBlock } from "./ChainReaderView.ts"

@@ -11,9 +11,14 @@
 import { Effect, Exit, Scope } from "effect"
 import { BlockRanges, type BlockRange } from "../domain/blockRanges.ts"
 import { ReadFailed } from "../rpc/ChainReader.ts"
-import { type Catalog, segmentsWithin, type Segment, strangersAmong } from "./ChainIndexCatalog.ts"
-import { type StoreIdentity, indexInode, openIndexToRead } from "./ChainIndexDatabase.ts"
-import { type CatalogMemory, IndexReader } from "./ChainIndexReader.ts"
+import {
+  type Catalog,
+  segmentsWithin,
+  type Segment,
+  strangersAmong,
+} from "./chainIndex/ChainIndexCatalog.ts"
+import { type StoreIdentity, indexInode, openIndexToRead } from "./chainIndex/ChainIndexDatabase.ts"
+import { type CatalogMemory, IndexReader } from "./chainIndex/ChainIndexReader.ts"
 import type { MatchedBlock } from "./chainReaderMatch.ts"
 import { unpackParts } from "./payloadCodec.ts"
 import { placeholders, rowsNow, runNow } from "./RowsNow.ts"

@@ -11,8 +11,8 @@
 import { existsSync } from "node:fs"
 import { Worker } from "node:worker_threads"
 import { Effect, Layer } from "effect"
-import { endWithin } from "../process/EndWithin.ts"
-import { threadProgram } from "../process/threadProgram.ts"
+import { endWithin } from "../threads/EndWithin.ts"
+import { threadProgram } from "../threads/threadProgram.ts"
 import { HistoryReader, HistoryUnavailable } from "../serving/HistoryReader.ts"
 import {
   type ReaderCallName,

@@ -15,7 +15,7 @@ import { keccak256 } from "../domain/keccak.ts"
 import { FlatReceiptCursor, LogCursor, TOPIC_STRIDE } from "../domain/logs.ts"
 import type { RlpReader } from "../domain/rlp.ts"
 import type { LogFilter, StoredBlock, StoredLog } from "../rpc/ChainReader.ts"
-import { ADDRESS_KIND, keyOf } from "./chainIndexPostings.ts"
+import { ADDRESS_KIND, keyOf } from "./chainIndex/chainIndexPostings.ts"
 
 /** A block as matching reads it. */
 export interface MatchedBlock extends Pick<

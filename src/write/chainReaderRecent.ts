@@ -10,8 +10,8 @@
  */
 import { openBody } from "../domain/body.ts"
 import { toHex } from "../domain/hex.ts"
-import { prefixOf } from "./chainIndexRuns.ts"
-import { hashTransactions } from "./chainIndexSegment.ts"
+import { prefixOf } from "./chainIndex/chainIndexRuns.ts"
+import { hashTransactions } from "./chainIndex/chainIndexSegment.ts"
 
 /** 8 bytes each. */
 const MOST_TRANSACTIONS = 500_000

@@ -15,8 +15,8 @@ import {
   TooManyLogs,
 } from "../../src/rpc/ChainReader.ts"
 import { logObject } from "../../src/rpc/logObject.ts"
-import { INDEX_FILE } from "../../src/write/ChainIndexDatabase.ts"
-import { buildAll } from "../../src/write/ChainIndexing.ts"
+import { INDEX_FILE } from "../../src/write/chainIndex/ChainIndexDatabase.ts"
+import { buildAll } from "../../src/write/chainIndex/ChainIndexing.ts"
 import { layerChainReader } from "../../src/write/ChainReaderSession.ts"
 import {
   arbitraryFilter,

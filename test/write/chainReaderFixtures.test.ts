@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { readChainFiles } from "../../src/devnet/chainFiles.ts"
 import { ChainReader } from "../../src/rpc/ChainReader.ts"
-import { buildAll } from "../../src/write/ChainIndexing.ts"
+import { buildAll } from "../../src/write/chainIndex/ChainIndexing.ts"
 import { fixture, fixturesDir } from "../support/fixtures.ts"
 import { hashesOf, logsOf, plain, readerOf, storeOf } from "./chainReaderSupport.ts"
 

@@ -5,7 +5,7 @@ import type { ServedChain } from "../../src/devnet/servedChain.ts"
 import { toHex } from "../../src/domain/hex.ts"
 import { keccak256 } from "../../src/domain/keccak.ts"
 import type { LogFilter, StoredLog } from "../../src/rpc/ChainReader.ts"
-import { layerNoIndexer } from "../../src/write/ChainIndexer.ts"
+import { layerNoIndexer } from "../../src/write/chainIndex/ChainIndexer.ts"
 import { layerChainReaderOver } from "../../src/write/ChainReaderSession.ts"
 import { payloads, syncOptions, temporaryDirectory, withStore, writeNow } from "./support.ts"
 

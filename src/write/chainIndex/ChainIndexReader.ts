@@ -8,7 +8,7 @@
  * a matching log is left out; what cannot have been written by a builder is an {@link IndexDamaged}.
  * SQLite is asked on the calling thread; nothing here waits.
  */
-import type { BlockRange } from "../domain/blockRanges.ts"
+import type { BlockRange } from "../../domain/blockRanges.ts"
 import { type Catalog, readCatalog, type Segment } from "./ChainIndexCatalog.ts"
 import {
   entriesPlace,
@@ -20,9 +20,9 @@ import {
 import { bucketOf, decodeVarints, findPosting, ordinalsIn } from "./chainIndexPostings.ts"
 import { type Candidate, findInBucket, prefixOf, runBucket } from "./chainIndexRuns.ts"
 import { intersection, union } from "./chainIndexSets.ts"
-import { placeholders, rowsNow, runNow } from "./RowsNow.ts"
-import type { StoreDatabase } from "./StoreDatabase.ts"
-import { bytesAt, numberAt, type Row } from "./storedValues.ts"
+import { placeholders, rowsNow, runNow } from "../RowsNow.ts"
+import type { StoreDatabase } from "../StoreDatabase.ts"
+import { bytesAt, numberAt, type Row } from "../storedValues.ts"
 
 /** Keys of the alternatives of one condition: an address, or the topic at one place. */
 export type KeyCondition = ReadonlyArray<number>

@@ -1,7 +1,7 @@
 /** Which blocks are indexed next: the invariants of the plan, carried out to its end. */
 import { assert, describe, it } from "vitest"
 import { FastCheck as fc } from "effect"
-import { BlockRanges } from "../../src/domain/blockRanges.ts"
+import { BlockRanges } from "../../../src/domain/blockRanges.ts"
 import {
   FRESH_BLOCKS,
   GROUP_BLOCKS,
@@ -9,7 +9,7 @@ import {
   nextJob,
   type PlannedSegment,
   rangesOf,
-} from "../../src/write/chainIndexPlan.ts"
+} from "../../../src/write/chainIndex/chainIndexPlan.ts"
 
 const arbitraryStored = fc
   .array(fc.tuple(fc.nat(4 * GROUP_BLOCKS), fc.integer({ min: 1, max: 2 * GROUP_BLOCKS })), {

@@ -1,7 +1,7 @@
 /** Sorted runs of transactions: found by hash, kept whole when they are merged. */
 import { assert, describe, it } from "vitest"
 import { FastCheck as fc } from "effect"
-import { keccak256 } from "../../src/domain/keccak.ts"
+import { keccak256 } from "../../../src/domain/keccak.ts"
 import {
   ENTRY_BYTES,
   findInBucket,
@@ -11,7 +11,7 @@ import {
   RunBuilder,
   runBits,
   runBucket,
-} from "../../src/write/chainIndexRuns.ts"
+} from "../../../src/write/chainIndex/chainIndexRuns.ts"
 
 const hashOf = (name: number): Uint8Array => keccak256(Uint8Array.of(name >>> 16, name >>> 8, name))
 

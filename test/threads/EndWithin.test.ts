@@ -1,7 +1,7 @@
 /** The wait in a finalizer is over in time. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Scope, TestClock } from "effect"
-import { endWithin } from "../../src/process/EndWithin.ts"
+import { endWithin } from "../../src/threads/EndWithin.ts"
 
 describe("the wait for what ends never", () => {
   it.effect("is over in time, in a finalizer and in one of an interrupted fiber", () =>

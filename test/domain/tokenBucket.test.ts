@@ -1,6 +1,6 @@
 import { FastCheck as fc } from "effect"
 import { assert, describe, it } from "vitest"
-import { fullBucket, reserveToken, takeToken } from "../../src/serving/tokenBucket.ts"
+import { fullBucket, reserveToken, takeToken } from "../../src/domain/tokenBucket.ts"
 
 const rates = fc.record({
   perSecond: fc.double({ min: 0.1, max: 100, noNaN: true }),

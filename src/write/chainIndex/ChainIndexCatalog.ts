@@ -4,14 +4,14 @@
  *
  * Invariants: segments rise and share no block; a catalog is that of one revision of one file.
  */
-import { BlockRanges } from "../domain/blockRanges.ts"
-import { equalBytes } from "../domain/hex.ts"
+import { BlockRanges } from "../../domain/blockRanges.ts"
+import { equalBytes } from "../../domain/hex.ts"
 import { runStates } from "./ChainIndexDatabase.ts"
 import type { PlannedSegment } from "./chainIndexPlan.ts"
 import { payloadsDigest } from "./chainIndexSegment.ts"
-import { placeholders, rowsNow } from "./RowsNow.ts"
-import type { StoreDatabase } from "./StoreDatabase.ts"
-import { bytesAt, numberAt, type Row } from "./storedValues.ts"
+import { placeholders, rowsNow } from "../RowsNow.ts"
+import type { StoreDatabase } from "../StoreDatabase.ts"
+import { bytesAt, numberAt, type Row } from "../storedValues.ts"
 
 /** A segment of the index. */
 export interface Segment extends PlannedSegment {

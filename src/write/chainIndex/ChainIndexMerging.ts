@@ -21,10 +21,10 @@ import {
 } from "./ChainIndexDatabase.ts"
 import { mergeRuns, runBits, type RunSource } from "./chainIndexRuns.ts"
 import type { SegmentContent } from "./chainIndexSegment.ts"
-import { rowsNow } from "./RowsNow.ts"
-import type { StoreDatabase } from "./StoreDatabase.ts"
-import { StoreError } from "./StoreError.ts"
-import { bytesAt, numberAt } from "./storedValues.ts"
+import { rowsNow } from "../RowsNow.ts"
+import type { StoreDatabase } from "../StoreDatabase.ts"
+import { StoreError } from "../StoreError.ts"
+import { bytesAt, numberAt } from "../storedValues.ts"
 
 /** Runs that become one. */
 export const FAN_IN = 16

@@ -17,9 +17,9 @@ import path from "node:path"
 import { crc32 } from "node:zlib"
 import type { SqliteClient } from "@effect/sql-sqlite-node"
 import { Data, Effect, ExecutionStrategy, Exit, Scope } from "effect"
-import { connect, lock, makeDatabase, storeErrors, type StoreDatabase } from "./StoreDatabase.ts"
-import type { StoreError } from "./StoreError.ts"
-import { numberAt, textAt } from "./storedValues.ts"
+import { connect, lock, makeDatabase, storeErrors, type StoreDatabase } from "../StoreDatabase.ts"
+import type { StoreError } from "../StoreError.ts"
+import { numberAt, textAt } from "../storedValues.ts"
 
 /** The name of the file in the store's directory. */
 export const INDEX_FILE = "annals-index.db"

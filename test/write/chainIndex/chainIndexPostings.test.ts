@@ -9,8 +9,8 @@ import {
   keyOf,
   ordinalsIn,
   PostingsBuilder,
-} from "../../src/write/chainIndexPostings.ts"
-import { intersection, union } from "../../src/write/chainIndexSets.ts"
+} from "../../../src/write/chainIndex/chainIndexPostings.ts"
+import { intersection, union } from "../../../src/write/chainIndex/chainIndexSets.ts"
 
 /** Keys of a log each, few of them in all, so that lists grow. */
 const arbitraryLogs = fc.array(fc.array(fc.integer({ min: 0, max: 40 }), { maxLength: 5 }), {

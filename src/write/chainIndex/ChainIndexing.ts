@@ -17,11 +17,11 @@ import {
   openIndexToBuild,
   throwIndexAway,
 } from "./ChainIndexDatabase.ts"
-import { openDatabase, type StoreDatabase } from "./StoreDatabase.ts"
-import { StoreError } from "./StoreError.ts"
-import { commitDefaults } from "./storeProtocol.ts"
-import { textAt } from "./storedValues.ts"
-import { metaKeys } from "./tables.ts"
+import { openDatabase, type StoreDatabase } from "../StoreDatabase.ts"
+import { StoreError } from "../StoreError.ts"
+import { commitDefaults } from "../storeProtocol.ts"
+import { textAt } from "../storedValues.ts"
+import { metaKeys } from "../tables.ts"
 
 /** How often the store is looked at for what is new. */
 const LOOK_MS = 1_000

@@ -3,25 +3,33 @@ import { readFileSync } from "node:fs"
 import path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Schedule, Scope, TestClock } from "effect"
-import { generateChain } from "../../src/devnet/generatedChain.ts"
-import { keccak256 } from "../../src/domain/keccak.ts"
-import { ChainReader } from "../../src/rpc/ChainReader.ts"
-import { turn } from "../../src/write/ChainIndexBuilder.ts"
+import { generateChain } from "../../../src/devnet/generatedChain.ts"
+import { keccak256 } from "../../../src/domain/keccak.ts"
+import { ChainReader } from "../../../src/rpc/ChainReader.ts"
+import { turn } from "../../../src/write/chainIndex/ChainIndexBuilder.ts"
 import {
   INDEX_FILE,
   indexInode,
   inTransaction,
   lockIndex,
   openIndexToBuild,
-} from "../../src/write/ChainIndexDatabase.ts"
-import { Indexer, layerIndexerInline, layerIndexerWith } from "../../src/write/ChainIndexer.ts"
-import { buildAll, DamageFlag, keepIndexed } from "../../src/write/ChainIndexing.ts"
-import { FAN_IN, insertRun, makeRunKeeper } from "../../src/write/ChainIndexMerging.ts"
-import { IndexReader } from "../../src/write/ChainIndexReader.ts"
-import { RunBuilder } from "../../src/write/chainIndexRuns.ts"
-import { layerChainReader, layerChainReaderOver } from "../../src/write/ChainReaderSession.ts"
-import { hashesOf, logsOf, plain, storeOf, writeInto } from "./chainReaderSupport.ts"
-import { query, temporaryDirectory } from "./support.ts"
+} from "../../../src/write/chainIndex/ChainIndexDatabase.ts"
+import {
+  Indexer,
+  layerIndexerInline,
+  layerIndexerWith,
+} from "../../../src/write/chainIndex/ChainIndexer.ts"
+import { buildAll, DamageFlag, keepIndexed } from "../../../src/write/chainIndex/ChainIndexing.ts"
+import {
+  FAN_IN,
+  insertRun,
+  makeRunKeeper,
+} from "../../../src/write/chainIndex/ChainIndexMerging.ts"
+import { IndexReader } from "../../../src/write/chainIndex/ChainIndexReader.ts"
+import { RunBuilder } from "../../../src/write/chainIndex/chainIndexRuns.ts"
+import { layerChainReader, layerChainReaderOver } from "../../../src/write/ChainReaderSession.ts"
+import { hashesOf, logsOf, plain, storeOf, writeInto } from "../chainReaderSupport.ts"
+import { query, temporaryDirectory } from "../support.ts"
 
 const LAST = 1_300
 const chain = generateChain({ blocks: LAST, shape: "tiny", seed: 33 })

@@ -12,8 +12,8 @@
 import { existsSync } from "node:fs"
 import { Worker } from "node:worker_threads"
 import { Context, Effect, Layer, Runtime } from "effect"
-import { endWithin } from "../process/EndWithin.ts"
-import { threadProgram } from "../process/threadProgram.ts"
+import { endWithin } from "../../threads/EndWithin.ts"
+import { threadProgram } from "../../threads/threadProgram.ts"
 import type { IndexerReply, IndexerRequest } from "./chainIndexProtocol.ts"
 import { DamageFlag, keepIndexed } from "./ChainIndexing.ts"
 
@@ -28,7 +28,7 @@ export class Indexer extends Context.Tag("annals/Indexer")<Indexer, IndexerShape
 
 /** In a thread of its own. */
 export const layerIndexer = (directory: string): Layer.Layer<Indexer> =>
-  layerIndexerWith(directory, threadProgram("write/chainIndexThread.js"))
+  layerIndexerWith(directory, threadProgram("write/chainIndex/chainIndexThread.js"))
 
 /** As {@link layerIndexer}, with the thread's program given by its path. */
 export const layerIndexerWith = (

@@ -7,11 +7,11 @@
  * {@link MOST_ENTRIES}, some 40 bytes each at the end, and what one block more brings. A payload
  * that is no block throws an RlpError: it was damaged in the store.
  */
-import { openBody, stepTransaction } from "../domain/body.ts"
-import { keccak256Parts } from "../domain/keccak.ts"
-import { KeccakBatch, messageBytes } from "../domain/keccakBatch.ts"
-import { FlatReceiptCursor, LogCursor, TOPIC_STRIDE } from "../domain/logs.ts"
-import type { RlpReader } from "../domain/rlp.ts"
+import { openBody, stepTransaction } from "../../domain/body.ts"
+import { keccak256Parts } from "../../domain/keccak.ts"
+import { KeccakBatch, messageBytes } from "../../domain/keccakBatch.ts"
+import { FlatReceiptCursor, LogCursor, TOPIC_STRIDE } from "../../domain/logs.ts"
+import type { RlpReader } from "../../domain/rlp.ts"
 import {
   ADDRESS_KIND,
   encodeVarints,

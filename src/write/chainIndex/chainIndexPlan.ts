@@ -13,7 +13,7 @@
  * those that it replaces, and it has one at least that no segment has; when there is no job of any
  * kind, every stored block that is old enough is in a segment.
  */
-import { BlockRanges } from "../domain/blockRanges.ts"
+import { BlockRanges } from "../../domain/blockRanges.ts"
 
 /** Blocks of a group: some 2.6 million entries of mainnet's shape, 75,000 of light blocks. */
 export const GROUP_BLOCKS = 1_024

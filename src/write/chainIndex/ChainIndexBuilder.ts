@@ -13,8 +13,8 @@
  * - a block whose payload is damaged is left out, and its neighbours are not.
  */
 import { Effect, type Scope } from "effect"
-import { BlockRanges } from "../domain/blockRanges.ts"
-import { RlpError } from "../domain/rlp.ts"
+import { BlockRanges } from "../../domain/blockRanges.ts"
+import { RlpError } from "../../domain/rlp.ts"
 import {
   blocksLacking,
   payloadChecks,
@@ -34,12 +34,12 @@ import {
 } from "./ChainIndexDatabase.ts"
 import { type Eagerness, nextJob, type SegmentJob } from "./chainIndexPlan.ts"
 import { SegmentBuilder, type SegmentContent } from "./chainIndexSegment.ts"
-import { unpackParts } from "./payloadCodec.ts"
-import { placeholders } from "./RowsNow.ts"
-import type { StoreDatabase } from "./StoreDatabase.ts"
-import { StoreError } from "./StoreError.ts"
-import { bytesAt, numberAt, type Row } from "./storedValues.ts"
-import { makeWalGate, type WalGate, walBytesOf } from "./WalGate.ts"
+import { unpackParts } from "../payloadCodec.ts"
+import { placeholders } from "../RowsNow.ts"
+import type { StoreDatabase } from "../StoreDatabase.ts"
+import { StoreError } from "../StoreError.ts"
+import { bytesAt, numberAt, type Row } from "../storedValues.ts"
+import { makeWalGate, type WalGate, walBytesOf } from "../WalGate.ts"
 
 /** See the module. */
 export interface IndexBuilder {
