@@ -1,5 +1,5 @@
 /*
- * What of keccak.c is called from JavaScript, by Node-API:
+ * What of keccak.c and frames.c is called from JavaScript, by Node-API:
  *
  *   version                              of what is exported here: rises with every change of it
  *   lanes                                how many messages hashMany works on at once; 1: no vectors
@@ -12,6 +12,13 @@
  *   hash(data, digest)                   writes the 32 bytes of the digest
  *   update(state, data)                  absorbs; a state of zeros is a fresh one
  *   digest(state, digest)                reads; the state goes on
+ *   frames                               whether this processor can do what follows
+ *   frameStart(state, aesKey, macKey, seed)
+ *                                        makes the state of one direction of a connection
+ *   frameOpenHeader(state, header)       decrypts 16 bytes where they are, before the 16 of their MAC;
+ *                                        false: the MAC is another one
+ *   frameOpenBody(state, body)           the same of a body, padded, with its MAC as the last 16 bytes
+ *   frameSeal(state, frame)              a header, room for its MAC, a body, room for its MAC
  *
  * All bytes are Uint8Arrays. Wrong arguments throw; they are the caller's fault.
  */
@@ -20,9 +27,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "frames.h"
 #include "keccak.h"
 
-enum { VERSION = 2 };
+enum { VERSION = 3 };
 
 typedef struct {
   uint8_t *data;
@@ -40,10 +48,10 @@ static bool bytes_of(napi_env env, napi_value value, Bytes *bytes) {
   return false;
 }
 
-/* Reads `count` arguments that are bytes, each at least as long as asked for. */
+/* Reads `count` arguments, four at most, that are bytes, each at least as long as asked for. */
 static bool take_bytes(napi_env env, napi_callback_info info, int count, Bytes *bytes,
                        const size_t *least) {
-  napi_value values[2];
+  napi_value values[4];
   size_t given = (size_t)count;
   if (napi_get_cb_info(env, info, &given, values, NULL, NULL) != napi_ok) return false;
   for (int i = 0; i < count; i++) {
@@ -130,6 +138,67 @@ static napi_value js_blooms(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+/* Reads a state of frames and more bytes; without a processor that can there is no state. */
+static bool take_frame(napi_env env, napi_callback_info info, int count, Bytes *bytes,
+                       const size_t *least, FrameState **state) {
+  if (!take_bytes(env, info, count, bytes, least)) return false;
+  *state = (FrameState *)bytes[0].data;
+  if (frames_supported() && (uintptr_t)bytes[0].data % _Alignof(FrameState) == 0) return true;
+  napi_throw_range_error(env, NULL, "no instructions for AES, or a state that is not aligned");
+  return false;
+}
+
+static napi_value boolean(napi_env env, bool value) {
+  napi_value result = NULL;
+  napi_get_boolean(env, value, &result);
+  return result;
+}
+
+static napi_value js_frame_start(napi_env env, napi_callback_info info) {
+  Bytes bytes[4];
+  FrameState *state;
+  const size_t least[] = {sizeof(FrameState), FRAME_KEY_BYTES, FRAME_KEY_BYTES, 0};
+  if (take_frame(env, info, 4, bytes, least, &state))
+    frames_start(state, bytes[1].data, bytes[2].data, bytes[3].data, bytes[3].length);
+  return NULL;
+}
+
+static napi_value js_frame_open_header(napi_env env, napi_callback_info info) {
+  Bytes bytes[2];
+  FrameState *state;
+  const size_t least[] = {sizeof(FrameState), FRAME_HEADER_BYTES + FRAME_MAC_BYTES};
+  if (!take_frame(env, info, 2, bytes, least, &state)) return NULL;
+  return boolean(env, frames_open_header(state, bytes[1].data));
+}
+
+/* Of so many bytes before the MAC that ends an array; false and an error where they are no blocks. */
+static bool in_blocks(napi_env env, size_t length) {
+  if (length % FRAME_BLOCK_BYTES == 0) return true;
+  napi_throw_range_error(env, NULL, "a multiple of 16 bytes is wanted");
+  return false;
+}
+
+static napi_value js_frame_open_body(napi_env env, napi_callback_info info) {
+  Bytes bytes[2];
+  FrameState *state;
+  const size_t least[] = {sizeof(FrameState), FRAME_MAC_BYTES};
+  if (!take_frame(env, info, 2, bytes, least, &state)) return NULL;
+  const size_t length = bytes[1].length - FRAME_MAC_BYTES;
+  if (!in_blocks(env, length)) return NULL;
+  return boolean(env, frames_open_body(state, bytes[1].data, length));
+}
+
+static napi_value js_frame_seal(napi_env env, napi_callback_info info) {
+  Bytes bytes[2];
+  FrameState *state;
+  const size_t around = FRAME_HEADER_BYTES + 2 * FRAME_MAC_BYTES;
+  const size_t least[] = {sizeof(FrameState), around};
+  if (!take_frame(env, info, 2, bytes, least, &state)) return NULL;
+  const size_t length = bytes[1].length - around;
+  if (in_blocks(env, length)) frames_seal(state, bytes[1].data, length);
+  return NULL;
+}
+
 static void export(napi_env env, napi_value exports, const char *name, napi_callback call) {
   napi_value function;
   if (napi_create_function(env, name, NAPI_AUTO_LENGTH, call, NULL, &function) == napi_ok)
@@ -148,5 +217,10 @@ NAPI_MODULE_INIT() {
   export(env, exports, "hash", js_hash);
   export(env, exports, "update", js_update);
   export(env, exports, "digest", js_digest);
+  napi_set_named_property(env, exports, "frames", boolean(env, frames_supported()));
+  export(env, exports, "frameStart", js_frame_start);
+  export(env, exports, "frameOpenHeader", js_frame_open_header);
+  export(env, exports, "frameOpenBody", js_frame_open_body);
+  export(env, exports, "frameSeal", js_frame_seal);
   return exports;
 }

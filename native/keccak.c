@@ -120,8 +120,17 @@ void keccak_absorb(KeccakSponge *sponge, const uint8_t *data, size_t length) {
       length -= RATE_BYTES;
       continue;
     }
-    bytes[sponge->filled++] ^= *data++;
-    length -= 1;
+    if (sponge->filled % 8 == 0 && length >= 8) {
+      uint64_t word;
+      memcpy(&word, data, 8);
+      sponge->lanes[sponge->filled / 8] ^= word;
+      sponge->filled += 8;
+      data += 8;
+      length -= 8;
+    } else {
+      bytes[sponge->filled++] ^= *data++;
+      length -= 1;
+    }
     if (sponge->filled == RATE_BYTES) {
       permute(sponge->lanes);
       sponge->filled = 0;

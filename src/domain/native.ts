@@ -10,7 +10,7 @@ import path from "node:path"
 import { fileURLToPath } from "node:url"
 
 /** What of the addon this program is written for; one that was compiled before is not used. */
-const VERSION = 2
+const VERSION = 3
 
 /** The addon's exports. */
 export interface Native {
@@ -31,10 +31,28 @@ export interface Native {
   readonly hash: (data: Uint8Array, digest: Uint8Array) => void
   readonly update: (state: Uint8Array, data: Uint8Array) => void
   readonly digest: (state: Uint8Array, digest: Uint8Array) => void
+  /** Whether the processor can do what follows; nothing of it may be called otherwise. */
+  readonly frames: boolean
+  /** Keys of 32 bytes. */
+  readonly frameStart: (
+    state: Uint8Array,
+    aesKey: Uint8Array,
+    macKey: Uint8Array,
+    seed: Uint8Array,
+  ) => void
+  /** 16 bytes and their MAC; opened where they are. */
+  readonly frameOpenHeader: (state: Uint8Array, header: Uint8Array) => boolean
+  /** A multiple of 16 bytes and their MAC; opened where they are. */
+  readonly frameOpenBody: (state: Uint8Array, body: Uint8Array) => boolean
+  /** Header and body with room for a MAC behind each; sealed where they are. */
+  readonly frameSeal: (state: Uint8Array, frame: Uint8Array) => void
 }
 
 /** Bytes of a running state. */
 export const NATIVE_STATE_BYTES = 208
+
+/** Bytes of the state of one direction of a connection. */
+export const NATIVE_FRAME_STATE_BYTES = 728
 
 /** The folder of this package, above this file or the bundle with it. */
 const packageRoot = (): string | undefined => {

@@ -31,8 +31,8 @@ import type { FrameHolder, UnfinishedFrames } from "./unfinishedFrames.ts"
 /** What a link tells whoever uses it at the moment. */
 export interface LinkHandlers {
   /**
-   * A message; `payload` is to be opened with {@link MessageLink.open}. A thrown RlpError,
-   * SnappyError or BreachError ends the link.
+   * A message; `payload` is valid only during the call, and to be opened with
+   * {@link MessageLink.open}. A thrown RlpError, SnappyError or BreachError ends the link.
    */
   readonly message: (code: number, payload: Uint8Array) => void
   /** The outgoing buffer is empty again. */
@@ -202,11 +202,11 @@ export class MessageLink implements FrameHolder {
     if (this.#ended === undefined) this.#write(code, payload)
   }
 
-  /** The payload of a message as RLP. Throws SnappyError, above `maxBytes` too. */
+  /** The payload of a message as RLP, in fresh memory. Throws SnappyError, above `maxBytes` too. */
   open(payload: Uint8Array, maxBytes: number): Uint8Array {
     if (this.#compressed) return uncompress(payload, maxBytes)
     if (payload.length > maxBytes) throw new SnappyError("too_large")
-    return payload
+    return payload.slice()
   }
 
   /** Says goodbye and ends. */

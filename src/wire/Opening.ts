@@ -209,7 +209,9 @@ const nextMessage = (
   Effect.async((resume) => {
     link.use({
       message: (code, payload) => {
-        resume(Effect.succeed({ code, payload, release: link.hold() }))
+        // It is looked at later than during the call, for which alone it is valid.
+        const kept = payload.slice()
+        resume(Effect.succeed({ code, payload: kept, release: link.hold() }))
       },
       end: ({ by, reason, detail }) => {
         const refused = by === "peer" && reason !== "tcp_error"

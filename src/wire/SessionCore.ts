@@ -6,7 +6,6 @@
  */
 import { type Clock, Deferred, Duration, Effect, FiberSet, type Scope } from "effect"
 import { toHex } from "../domain/hex.ts"
-import { MOST_HEADER_BYTES } from "../domain/header.ts"
 import { RlpError } from "../domain/rlp.ts"
 import { Allowance } from "./allowance.ts"
 import { BreachError, isConduct } from "./breach.ts"
@@ -19,7 +18,6 @@ import {
   encodeGetBlockHeaders,
   encodeGetReceipts,
   ETH,
-  type EthAnswer,
   readAnswer,
 } from "./ethMessages.ts"
 import { EMPTY_LIST, ethCodeCount, P2P } from "./hello.ts"
@@ -30,6 +28,7 @@ import {
   type SessionLimits,
 } from "./limits.ts"
 import type { LinkFault, MessageLink } from "./MessageLink.ts"
+import { type Matched, type OpenRequest, OpenRequests } from "./OpenRequests.ts"
 import type { Opened } from "./Opening.ts"
 import { Serving } from "./Serving.ts"
 import type { Session, SessionClosed, SessionOptions } from "./Session.ts"
@@ -40,27 +39,6 @@ import {
   type RequestKind,
   Timeout,
 } from "./WireError.ts"
-
-/** An answer that fits its request. */
-interface Matched {
-  readonly answer: EthAnswer
-  readonly bytes: number
-  readonly elapsedMs: number
-}
-
-/** What may still come for a request. */
-interface Awaited {
-  readonly kind: RequestKind
-  /** The most that its answer may weigh decompressed, in bytes. */
-  readonly mostBytes: number
-}
-
-interface OpenRequest extends Awaited {
-  /** The most items that the answer may have. */
-  readonly limit: number
-  readonly startedNanos: bigint
-  readonly resume: (result: Effect.Effect<Matched, RequestError>) => void
-}
 
 const ANSWERS: Readonly<Record<number, RequestKind>> = {
   [ETH.blockHeaders]: "headers",
@@ -84,14 +62,6 @@ const GOSSIP: ReadonlySet<number> = new Set([
   ETH.pooledTransactions,
 ])
 
-/**
- * What an answer may weigh beside its headers, in bytes: a header that is too long is refused by who
- * reads it, under its own name.
- */
-const HEADERS_SLACK_BYTES = 256 * 1024
-
-/** Requests that were given up, of which a late answer is known for one. */
-const MOST_GIVEN_UP = 64
 /** So many times its deadline a request may be prolonged, while we do not read. */
 const MOST_PROLONGED = 4
 
@@ -176,10 +146,7 @@ class SessionCore {
   readonly #poolRequests: Allowance
   readonly #announcements: Allowance
   readonly #peerId: string
-  readonly #open = new Map<bigint, OpenRequest>()
-  /** Requests that ended without an answer, by id, the oldest first. */
-  readonly #givenUp = new Map<bigint, Awaited>()
-  #nextId = 1n
+  readonly #open: OpenRequests
   #lateAnswers = 0
   #range: BlockRange | undefined
   /** The request that is to blame when the link ends as malformed just now. */
@@ -197,6 +164,7 @@ class SessionCore {
     this.#clock = clock
     this.#ended = ended
     this.#limits = { ...defaultLimits, ...options.limits }
+    this.#open = new OpenRequests(this.#limits.maxAnswerBytes)
     const nowMs = clock.unsafeCurrentTimeMillis()
     this.#gossip = new Allowance(this.#limits.gossip, nowMs)
     this.#gossipBytes = new Allowance(this.#limits.gossipBytes, nowMs)
@@ -282,14 +250,10 @@ class SessionCore {
         resume(Effect.fail(new Disconnected({ peerId, reason: ended.reason })))
         return
       }
-      const id = this.#nextId++
       const startedNanos = this.#clock.unsafeCurrentTimeNanos()
-      const mostBytes = this.#mostBytes(kind, limit)
-      this.#open.set(id, { kind, limit, mostBytes, startedNanos, resume })
+      const id = this.#open.add({ kind, limit, startedNanos, resume })
       this.#link.send(this.#opened.eth.offset + code, encode(id))
-      return Effect.sync(() => {
-        if (this.#open.delete(id)) this.#giveUp(id, { kind, mostBytes })
-      })
+      return Effect.sync(() => this.#open.giveUp(id))
     }).pipe(Effect.raceFirst(this.#tooLate(kind, timeoutMs)))
   }
 
@@ -306,40 +270,11 @@ class SessionCore {
     return Effect.suspend(() => waitFor(timeoutMs, 0))
   }
 
-  #giveUp(id: bigint, awaited: Awaited): void {
-    this.#givenUp.set(id, awaited)
-    if (this.#givenUp.size <= MOST_GIVEN_UP) return
-    for (const oldest of this.#givenUp.keys()) {
-      this.#givenUp.delete(oldest)
-      return
-    }
-  }
-
-  /** What an answer of `limit` items may weigh. */
-  #mostBytes(kind: RequestKind, limit: number): number {
-    const { maxAnswerBytes } = this.#limits
-    return kind === "headers"
-      ? Math.min(maxAnswerBytes, limit * MOST_HEADER_BYTES + HEADERS_SLACK_BYTES)
-      : maxAnswerBytes
-  }
-
-  /** What the largest answer may weigh that may still come, of one kind or of any; 0 for none. */
-  #mostAwaited(kind: RequestKind | undefined): number {
-    let most = 0
-    for (const awaited of this.#open.values()) {
-      if (kind === undefined || awaited.kind === kind) most = Math.max(most, awaited.mostBytes)
-    }
-    for (const awaited of this.#givenUp.values()) {
-      if (kind === undefined || awaited.kind === kind) most = Math.max(most, awaited.mostBytes)
-    }
-    return most
-  }
-
   /** Whether a frame of this size may come now. */
   fits(sizeBytes: number): boolean {
     return (
       sizeBytes <= this.#limits.maxGossipBytes ||
-      sizeBytes <= frameBytesOf(this.#mostAwaited(undefined))
+      sizeBytes <= frameBytesOf(this.#open.mostAwaited(undefined))
     )
   }
 
@@ -386,8 +321,8 @@ class SessionCore {
 
   #onAnswer(kind: RequestKind, payload: Uint8Array): void {
     // Until the id is known, the oldest request of the kind stands for the answer.
-    this.#blamed = this.#oldest(kind)
-    const mostBytes = this.#mostAwaited(kind)
+    this.#blamed = this.#open.oldest(kind)
+    const mostBytes = this.#open.mostAwaited(kind)
     // Not even opened: what nobody asked for shall cost nothing.
     if (mostBytes === 0) throw new BreachError("unasked_answer", kind)
     const plain = this.#link.open(payload, mostBytes)
@@ -396,7 +331,7 @@ class SessionCore {
     const request = this.#open.get(head.requestId)
     if (request === undefined) {
       this.#blamed = undefined
-      if (!this.#givenUp.delete(head.requestId)) throw new BreachError("unasked_answer", kind)
+      if (!this.#open.takeLate(head.requestId)) throw new BreachError("unasked_answer", kind)
       this.#lateAnswers += 1
       return
     }
@@ -406,7 +341,7 @@ class SessionCore {
     }
     const answer = readAnswer(head, request.limit)
     this.#blamed = undefined
-    this.#open.delete(answer.requestId)
+    this.#open.answered(answer.requestId)
     const elapsedNanos = this.#clock.unsafeCurrentTimeNanos() - request.startedNanos
     const elapsedMs = Number(elapsedNanos) / 1e6
     request.resume(Effect.succeed({ answer, bytes: plain.length, elapsedMs }))
@@ -416,11 +351,8 @@ class SessionCore {
   onEnd(closed: SessionClosed, fault: LinkFault | undefined): void {
     const peerId = this.#peerId
     const isLie = fault !== undefined && !isConduct(fault.breach)
-    const blamed = isLie ? (this.#blamed ?? this.#oldest(undefined)) : undefined
-    const requests = [...this.#open.values()]
-    this.#open.clear()
-    this.#givenUp.clear()
-    for (const request of requests) {
+    const blamed = isLie ? (this.#blamed ?? this.#open.oldest(undefined)) : undefined
+    for (const request of this.#open.takeAll()) {
       const error =
         fault !== undefined && request === blamed
           ? new Malformed({ peerId, what: this.#whatOf(fault, request), reason: fault.reason })
@@ -428,14 +360,6 @@ class SessionCore {
       request.resume(Effect.fail(error))
     }
     Deferred.unsafeDone(this.#ended, Effect.succeed(closed))
-  }
-
-  /** The open request that was made first, of one kind or of any. */
-  #oldest(kind: RequestKind | undefined): OpenRequest | undefined {
-    for (const request of this.#open.values()) {
-      if (kind === undefined || request.kind === kind) return request
-    }
-    return undefined
   }
 
   #whatOf(fault: LinkFault, request: OpenRequest): Malformed["what"] {

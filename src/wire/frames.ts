@@ -8,11 +8,16 @@
  * Invariants:
  * - a header's size is believed only after the header's MAC was checked, a body is handed out only
  *   after its own was: whoever alters a byte ends the session and reaches nothing else;
- * - a byte of a body is copied at most once before it is decrypted, whatever the chunks;
+ * - a byte of a body is copied once, into memory that the readers of a thread use in turn, and
+ *   decrypted there; chunks are never altered;
  * - while the reader is held, nothing is handed out, and what comes in is kept.
  */
-import crypto from "node:crypto"
-import { KeccakState } from "../domain/keccak.ts"
+import {
+  FRAME_BLOCK_BYTES,
+  frameCiphers,
+  type FrameOpener,
+  type FrameSealer,
+} from "./frameCiphers.ts"
 
 /** Why frames cannot be read on; the sender, or someone on the way, is to blame. */
 export type FrameFault = "bad_header_mac" | "bad_body_mac" | "too_large"
@@ -43,9 +48,9 @@ export interface FrameSecrets {
 /** The largest body that three bytes of size can say. */
 export const MAX_FRAME_BYTES = 2 ** 24 - 1
 
-const HEADER_BYTES = 32
-const MAC_BYTES = 16
-const ZERO_IV = new Uint8Array(16)
+/** A header and its MAC. */
+const HEADER_BYTES = 2 * FRAME_BLOCK_BYTES
+const MAC_BYTES = FRAME_BLOCK_BYTES
 
 /** RLP of `[0, 0]`, the capability and context ids that nobody uses. */
 const HEADER_DATA = [0xc2, 0x80, 0x80]
@@ -54,18 +59,17 @@ const HEADER_DATA = [0xc2, 0x80, 0x80]
 export interface FrameSink {
   /** A header was checked; a body of `sizeBytes` follows. May refuse it by throwing. */
   readonly header: (sizeBytes: number) => void
-  /** A body, whole and checked; the bytes are the sink's own. */
+  /** A body, whole and checked; the bytes are valid only during the call. */
   readonly frame: (body: Uint8Array) => void
 }
 
 /** Makes bodies of chunks. */
 export class FrameReader {
   readonly #sink: FrameSink
-  readonly #mac: FrameMac
-  readonly #decipher: crypto.Decipher
+  readonly #opener: FrameOpener
   /** The part of a header, or of a body and its MAC, that came so far. */
   readonly #header = Buffer.alloc(HEADER_BYTES)
-  #body: Buffer | undefined
+  #body: Uint8Array | undefined
   #filled = 0
   /** Size of the body that is being read; undefined while a header is. */
   #bodySize: number | undefined
@@ -76,8 +80,7 @@ export class FrameReader {
 
   constructor(secrets: FrameSecrets, sink: FrameSink) {
     this.#sink = sink
-    this.#mac = new FrameMac(secrets.macSecret, secrets.ingressMacSeed)
-    this.#decipher = crypto.createDecipheriv("aes-256-ctr", secrets.aesSecret, ZERO_IV)
+    this.#opener = frameCiphers.opener({ ...secrets, macSeed: secrets.ingressMacSeed })
   }
 
   /**
@@ -85,7 +88,7 @@ export class FrameReader {
    * the sink throws; the reader is of no use afterwards.
    */
   push(chunk: Uint8Array): void {
-    if (this.#held || this.#reading) this.#waiting.push(chunk.slice())
+    if (this.#held || this.#reading) this.#waiting.push(copyOf(chunk))
     else this.#readAll(chunk)
   }
 
@@ -127,7 +130,7 @@ export class FrameReader {
       at = this.#bodySize === undefined ? this.#readHeader(chunk, at) : this.#readBody(chunk, at)
     }
     this.#reading = false
-    if (at < chunk.length) this.#waiting.unshift(chunk.slice(at))
+    if (at < chunk.length) this.#waiting.unshift(copyOf(chunk.subarray(at)))
   }
 
   #readHeader(chunk: Uint8Array, at: number): number {
@@ -136,11 +139,9 @@ export class FrameReader {
     this.#filled += end - at
     if (this.#filled < HEADER_BYTES) return end
 
-    const sealed = this.#header.subarray(0, 16)
-    if (!sameMac(this.#mac.header(sealed), this.#header.subarray(16))) {
-      throw new FrameError("bad_header_mac")
-    }
-    const size = this.#decipher.update(sealed).readUIntBE(0, 3)
+    const header = this.#opener.header(this.#header)
+    if (header === undefined) throw new FrameError("bad_header_mac")
+    const size = (header[0]! << 16) | (header[1]! << 8) | header[2]!
     this.#filled = 0
     this.#bodySize = size
     this.#sink.header(size)
@@ -151,41 +152,32 @@ export class FrameReader {
     const bodySize = this.#bodySize!
     const length = padded(bodySize) + MAC_BYTES
     const end = Math.min(chunk.length, at + length - this.#filled)
-    if (this.#filled === 0 && end - at === length) {
-      this.#open(chunk.subarray(at, end), bodySize)
-      return end
-    }
     this.#body ??= spares.take(length)
     this.#body.set(chunk.subarray(at, end), this.#filled)
     this.#filled += end - at
-    if (this.#filled === length) this.#open(this.#body.subarray(0, length), bodySize)
+    if (this.#filled === length) this.#open(this.#body, length, bodySize)
     return end
   }
 
-  /** Checks and decrypts a sealed body with its padding and MAC. */
-  #open(sealed: Uint8Array, bodySize: number): void {
-    const body = sealed.subarray(0, sealed.length - MAC_BYTES)
-    if (!sameMac(this.#mac.body(body), sealed.subarray(sealed.length - MAC_BYTES))) {
-      throw new FrameError("bad_body_mac")
-    }
-    const open = this.#decipher.update(body)
-    if (this.#body !== undefined) spares.give(this.#body)
+  /** Checks, decrypts and hands out a body with its padding and MAC, the first bytes of `memory`. */
+  #open(memory: Uint8Array, length: number, bodySize: number): void {
     this.#body = undefined
     this.#filled = 0
     this.#bodySize = undefined
+    const body = this.#opener.body(memory.subarray(0, length))
+    if (body === undefined) throw new FrameError("bad_body_mac")
     this.#frameCount += 1
-    this.#sink.frame(open.subarray(0, bodySize))
+    this.#sink.frame(body.subarray(0, bodySize))
+    spares.give(memory)
   }
 }
 
 /** Makes frames of bodies. */
 export class FrameWriter {
-  readonly #mac: FrameMac
-  readonly #cipher: crypto.Cipher
+  readonly #seal: FrameSealer
 
   constructor(secrets: FrameSecrets) {
-    this.#mac = new FrameMac(secrets.macSecret, secrets.egressMacSeed)
-    this.#cipher = crypto.createCipheriv("aes-256-ctr", secrets.aesSecret, ZERO_IV)
+    this.#seal = frameCiphers.sealer({ ...secrets, macSeed: secrets.egressMacSeed })
   }
 
   /**
@@ -197,73 +189,37 @@ export class FrameWriter {
     let size = 0
     for (const part of parts) size += part.length
     if (size > MAX_FRAME_BYTES) throw new FrameError("too_large")
-    const plain = Buffer.alloc(16 + padded(size))
-    plain.writeUIntBE(size, 0, 3)
-    plain.set(HEADER_DATA, 3)
-    let at = 16
+    const frame = Buffer.alloc(HEADER_BYTES + padded(size) + MAC_BYTES)
+    frame.writeUIntBE(size, 0, 3)
+    frame.set(HEADER_DATA, 3)
+    let at = HEADER_BYTES
     for (const part of parts) {
-      plain.set(part, at)
+      frame.set(part, at)
       at += part.length
     }
-    const sealed = this.#cipher.update(plain)
-    const header = sealed.subarray(0, 16)
-    const body = sealed.subarray(16)
-    const headerMac = this.#mac.header(header)
-    return Buffer.concat([header, headerMac, body, this.#mac.body(body)])
-  }
-}
-
-/** The chained MAC of one direction (devp2p `rlpx.md`, "MAC"). */
-class FrameMac {
-  readonly #state = new KeccakState()
-  readonly #seedCipher: crypto.Cipher
-  /** The digest of the state as it is. */
-  #digest: Uint8Array
-
-  constructor(macSecret: Uint8Array, seed: Uint8Array) {
-    // ECB has no state: one cipher serves all seeds.
-    this.#seedCipher = crypto.createCipheriv("aes-256-ecb", macSecret, null)
-    this.#seedCipher.setAutoPadding(false)
-    this.#digest = this.#state.update(seed).digest()
-  }
-
-  /** The MAC of the 16 encrypted bytes of a header. */
-  header(sealed: Uint8Array): Uint8Array {
-    return this.#absorbSeed(sealed)
-  }
-
-  /** The MAC of an encrypted body. */
-  body(sealed: Uint8Array): Uint8Array {
-    this.#digest = this.#state.update(sealed).digest()
-    return this.#absorbSeed(this.#digest)
-  }
-
-  #absorbSeed(other: Uint8Array): Uint8Array {
-    const seed = this.#seedCipher.update(this.#digest.subarray(0, 16))
-    for (let i = 0; i < seed.length; i++) seed[i]! ^= other[i]!
-    this.#digest = this.#state.update(seed).digest()
-    return this.#digest.subarray(0, MAC_BYTES)
+    this.#seal(frame)
+    return frame
   }
 }
 
 /**
- * Memory for encrypted bodies, shared by all readers of the thread: a fresh page costs more than
- * what is done with it. Nothing but a reader's own copy of encrypted bytes ever lies in it.
+ * Memory for bodies, from their first byte until they were handed out, shared by all readers of the
+ * thread: a fresh page costs more than what is done with it.
  */
 class Spares {
   /** From the smallest to the largest. */
-  readonly #buffers: Array<Buffer> = []
+  readonly #buffers: Array<Uint8Array> = []
 
   /** A buffer of at least `length` bytes. */
-  take(length: number): Buffer {
+  take(length: number): Uint8Array {
     const at = this.#buffers.findIndex((each) => each.length >= length)
     if (at >= 0) return this.#buffers.splice(at, 1)[0]!
     // Memory that is not written to costs nothing: a large size is not yet a large frame.
-    return Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(length)))
+    return new Uint8Array(Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(length))).buffer)
   }
 
   /** Takes a buffer back; the largest are kept, as they cost most to get. */
-  give(buffer: Buffer): void {
+  give(buffer: Uint8Array): void {
     if (buffer.length < MIN_SPARE_BYTES || buffer.length > MAX_SPARE_BYTES) return
     this.#buffers.push(buffer)
     this.#buffers.sort((a, b) => a.length - b.length)
@@ -278,6 +234,7 @@ const MAX_SPARE_BYTES = 4 * 1024 * 1024
 
 const spares = new Spares()
 
-const padded = (size: number): number => Math.ceil(size / 16) * 16
+/** A Buffer's own `slice` copies nothing. */
+const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes)
 
-const sameMac = (a: Uint8Array, b: Uint8Array): boolean => crypto.timingSafeEqual(a, b)
+const padded = (size: number): number => Math.ceil(size / FRAME_BLOCK_BYTES) * FRAME_BLOCK_BYTES

@@ -53,7 +53,9 @@ export const uncompress = (compressed: Uint8Array, maxBytes: number): Uint8Array
   if (declared > compressed.length * MOST_BYTES_PER_BYTE) throw new SnappyError("overstated")
   try {
     const plain = snappy.uncompressSync(compressed, COPY)
-    if (typeof plain !== "string") return plain
+    // A Buffer's `slice` copies nothing, and whoever keeps a part of an answer relies on copies.
+    if (typeof plain !== "string")
+      return new Uint8Array(plain.buffer, plain.byteOffset, plain.length)
   } catch {
     // The library tells of no other reason.
   }

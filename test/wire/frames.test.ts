@@ -15,7 +15,7 @@ const collect = (secrets: FrameSecrets) => {
   const sizes: Array<number> = []
   const reader = new FrameReader(secrets, {
     header: (size) => sizes.push(size),
-    frame: (body) => bodies.push(body),
+    frame: (body) => bodies.push(body.slice()),
   })
   return { bodies, sizes, reader }
 }
@@ -172,7 +172,7 @@ describe("a held reader", () => {
           const reader = new FrameReader(theirs, {
             header: maybeHold,
             frame: (body) => {
-              bodies.push(body)
+              bodies.push(body.slice())
               maybeHold()
             },
           })

@@ -61,7 +61,7 @@ const assertTalks = (result: HandshakeResult, stock: Stock) => {
   const got: Array<Uint8Array> = []
   const reader = new FrameReader(result.secrets, {
     header: () => {},
-    frame: (each) => got.push(each),
+    frame: (each) => got.push(each.slice()),
   })
   reader.push(stock.frame(body))
   reader.push(stock.frame(body))

@@ -25,6 +25,13 @@ describe("snappy", () => {
     )
   })
 
+  it("gives an array whose slices are copies", () => {
+    const plain = uncompress(compress(Uint8Array.of(1, 2, 3)), 3)
+    const kept = plain.subarray(1).slice()
+    plain.fill(0)
+    assert.deepStrictEqual([...kept], [2, 3])
+  })
+
   it("refuses by the declared size, before anything is decompressed", () => {
     assert.strictEqual(
       reasonOf(() => uncompress(compress(new Uint8Array(101)), 100)),

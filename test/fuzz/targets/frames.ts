@@ -108,7 +108,7 @@ export const frames: FuzzTarget = {
     const reader = new FrameReader(ours, {
       header: () => {},
       frame: (body) => {
-        told.push(body)
+        told.push(body.slice())
         if (holdsNext) reader.hold()
         holdsNext = false
       },
