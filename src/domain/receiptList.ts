@@ -18,6 +18,9 @@ export type ReceiptsForm = 68 | 69
 /** How many receipts `list` holds. Either form; the receipts themselves are not looked into. */
 export const countReceipts = (list: Uint8Array): number => RlpReader.list(list).countRest()
 
+/** Whether `list` holds no receipt. Either form. */
+export const isEmptyList = (list: Uint8Array): boolean => RlpReader.list(list).done
+
 /** The cumulative gas of the last receipt, which is the block's gas used; 0 for an empty list. */
 export const lastCumulativeGas = (list: Uint8Array, form: ReceiptsForm): number => {
   const items = RlpReader.list(list)

@@ -4,7 +4,12 @@
  * continued until the block is whole (EIP-7975).
  */
 import { Effect } from "effect"
-import { countReceipts, lastCumulativeGas, type ReceiptsForm } from "../domain/receiptList.ts"
+import {
+  countReceipts,
+  isEmptyList,
+  lastCumulativeGas,
+  type ReceiptsForm,
+} from "../domain/receiptList.ts"
 import { encodeList, RlpReader } from "../domain/rlp.ts"
 import { Settings } from "../Settings.ts"
 import { Malformed } from "../wire/WireError.ts"
@@ -97,9 +102,9 @@ export const makeReceiptsMethod = Effect.fnUntraced(function* (lanes: PeerLanes)
       const { blocks } = job
       const gas = yield* readable(job, () => gasOf(job, whole))
       const cut = answer.lastCut ? answer.items.at(-1) : undefined
-      const cutCount = yield* readable(job, () => (cut === undefined ? 0 : countReceipts(cut)))
+      const cutIsEmpty = yield* readable(job, () => cut === undefined || isEmptyList(cut))
       // EIP-7975: a server may say "incomplete" and give nothing of the block. No lie, no progress.
-      if (cutCount === 0 && gas.every((each) => each === NO_RECEIPTS)) {
+      if (cutIsEmpty && gas.every((each) => each === NO_RECEIPTS)) {
         const fromBlock = blocks[0]!.header.number
         const { peerId } = job.assignment.peer
         return yield* new EmptyAnswer({ peerId, what: "receipts", fromBlock, asked: blocks.length })
@@ -134,9 +139,7 @@ const send = (
   )
 
 const gasOf = (job: PartJob, lists: ReadonlyArray<Uint8Array>): ReadonlyArray<number> =>
-  lists.map((list) =>
-    countReceipts(list) === 0 ? NO_RECEIPTS : lastCumulativeGas(list, formOf(job)),
-  )
+  lists.map((list) => (isEmptyList(list) ? NO_RECEIPTS : lastCumulativeGas(list, formOf(job))))
 
 const formOf = (job: PartJob): ReceiptsForm => (job.assignment.peer.ethVersion === 68 ? 68 : 69)
 
