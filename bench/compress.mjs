@@ -4,35 +4,13 @@
  * fixtures are. Packages that annals does not use (`lz4-napi`) are tried where
  * `$ANNALS_BENCH_MODULES` names a folder in which they are installed.
  */
-import { spawn } from "node:child_process"
-import { fileURLToPath } from "node:url"
-import { build } from "esbuild"
+import path from "node:path"
+import { bundle, cacheFolder, ROOT, runProgram } from "../scripts/bundle.mjs"
 
-const LIMIT_MS = 600_000
-
-const root = fileURLToPath(new URL("..", import.meta.url))
-const outdir = `${root}/node_modules/.cache/annals-bench`
-await build({
-  entryPoints: [`${root}/bench/compress.ts`],
-  outfile: `${outdir}/compress.mjs`,
-  bundle: true,
-  format: "esm",
-  platform: "node",
-  target: "node20",
-  packages: "external",
-  keepNames: true,
-  logLevel: "error",
-})
-
-const child = spawn(process.execPath, [`${outdir}/compress.mjs`], {
-  stdio: "inherit",
-  env: {
-    ...process.env,
-    ANNALS_FIXTURES: process.env.ANNALS_FIXTURES ?? `${root}/../shared/fixtures`,
-  },
-})
-const limit = setTimeout(() => child.kill("SIGKILL"), LIMIT_MS)
-child.on("exit", (code) => {
-  clearTimeout(limit)
-  process.exitCode = code ?? 1
+const outfile = path.join(cacheFolder("annals-bench"), "compress.mjs")
+await bundle({ entryPoints: ["bench/compress.ts"], outfile, keepNames: true })
+runProgram({
+  file: outfile,
+  env: { ANNALS_FIXTURES: process.env.ANNALS_FIXTURES ?? path.join(ROOT, "../shared/fixtures") },
+  limitMs: 600_000,
 })

@@ -5,9 +5,8 @@
  * where their names say so. Bounded: some 30 seconds.
  */
 import { spawn } from "node:child_process"
-import { mkdirSync } from "node:fs"
-import { fileURLToPath } from "node:url"
-import { build } from "esbuild"
+import path from "node:path"
+import { bundle, cacheFolder } from "../scripts/bundle.mjs"
 import { round, startPeers } from "./devnet.mjs"
 
 const BLOCKS = 1_000
@@ -18,21 +17,8 @@ const LIMIT_MS = 60_000
 /** Where the native package finds nothing. */
 const WITHOUT_NATIVE = { SECP256K1_PREBUILD: "/nonexistent" }
 
-const root = fileURLToPath(new URL("..", import.meta.url))
-const outdir = `${root}/node_modules/.cache/annals-bench`
-mkdirSync(outdir, { recursive: true })
-const outfile = `${outdir}/dial.mjs`
-await build({
-  entryPoints: [`${root}/bench/dial.ts`],
-  outfile,
-  bundle: true,
-  format: "esm",
-  platform: "node",
-  target: "node20",
-  packages: "external",
-  keepNames: true,
-  logLevel: "error",
-})
+const outfile = path.join(cacheFolder("annals-bench"), "dial.mjs")
+await bundle({ entryPoints: ["bench/dial.ts"], outfile, keepNames: true })
 
 const children = new Set()
 

@@ -4,31 +4,10 @@
  * most of it for making the chain; `$ANNALS_BENCH_STORE` names a directory that keeps the store for
  * the next time, `$ANNALS_BENCH_BLOCKS` another number of blocks.
  */
-import { spawn } from "node:child_process"
-import { fileURLToPath } from "node:url"
-import { build } from "esbuild"
+import path from "node:path"
+import { bundle, cacheFolder, profileFlags, runProgram } from "../scripts/bundle.mjs"
 
-const LIMIT_MS = 1_200_000
-
-const root = fileURLToPath(new URL("..", import.meta.url))
-const outfile = `${root}/node_modules/.cache/annals-bench/logs.mjs`
-await build({
-  entryPoints: [`${root}/bench/logs.ts`],
-  outfile,
-  bundle: true,
-  format: "esm",
-  platform: "node",
-  target: "node20",
-  packages: "external",
-  logLevel: "error",
-})
-
-const flags = ["--expose-gc"]
-if (process.argv.includes("--profile"))
-  flags.push("--cpu-prof", `--cpu-prof-dir=${root}/node_modules/.cache/annals-bench`)
-const child = spawn(process.execPath, [...flags, outfile], { stdio: "inherit" })
-const limit = setTimeout(() => child.kill("SIGKILL"), LIMIT_MS)
-child.on("exit", (code) => {
-  clearTimeout(limit)
-  process.exitCode = code ?? 1
-})
+const outdir = cacheFolder("annals-bench")
+const outfile = path.join(outdir, "logs.mjs")
+await bundle({ entryPoints: ["bench/logs.ts"], outfile })
+runProgram({ file: outfile, flags: ["--expose-gc", ...profileFlags(outdir)], limitMs: 1_200_000 })

@@ -4,36 +4,27 @@
  * one JSON object. Takes about half a minute.
  */
 import { spawn } from "node:child_process"
-import { mkdirSync } from "node:fs"
-import { fileURLToPath } from "node:url"
-import { build } from "esbuild"
+import path from "node:path"
+import { bundle, cacheFolder, profileFlags, requireBanner } from "../scripts/bundle.mjs"
 
 const ROUNDS = 3
 /** Answers of about 2 MB: the stock client is given fewer, as each takes it ten times as long. */
 const COUNTS = { ours: 400, stock: 40 }
 const ROUND_LIMIT_MS = 60_000
 
-const root = fileURLToPath(new URL("..", import.meta.url))
-const outdir = `${root}/node_modules/.cache/annals-bench`
-mkdirSync(outdir, { recursive: true })
-const outfile = `${outdir}/transport.mjs`
-await build({
-  entryPoints: [`${root}/bench/transport.ts`],
+const outdir = cacheFolder("annals-bench")
+const outfile = path.join(outdir, "transport.mjs")
+await bundle({
+  entryPoints: ["bench/transport.ts"],
   outfile,
-  bundle: true,
-  format: "esm",
-  platform: "node",
-  target: "node20",
   // As the program is built, so that its heap is of the program's size.
+  packages: "bundle",
   external: ["@ethereumjs/*", "snappy"],
-  banner: {
-    js: 'import { createRequire as benchCreateRequire } from "node:module"; const require = benchCreateRequire(import.meta.url);',
-  },
-  logLevel: "error",
+  banner: requireBanner,
 })
 
 const children = new Set()
-const profile = process.argv.includes("--profile") ? ["--cpu-prof", `--cpu-prof-dir=${outdir}`] : []
+const profile = profileFlags(outdir)
 
 /** Starts a role and gives the first line that it prints, as JSON. */
 const start = (role, ...args) =>

@@ -10,10 +10,9 @@
 import { build } from "esbuild"
 import { chmod, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises"
 import path from "node:path"
-import { fileURLToPath } from "node:url"
+import { requireBanner, ROOT } from "./bundle.mjs"
 
-const root = fileURLToPath(new URL("..", import.meta.url))
-const outdir = path.join(root, "dist")
+const outdir = path.join(ROOT, "dist")
 
 /** The program, and what its worker threads start from. */
 const entryPoints = [
@@ -28,7 +27,7 @@ const entryPoints = [
 const external = ["@ethereumjs/*", "better-sqlite3", "snappy"]
 
 const { outputFiles } = await build({
-  absWorkingDir: root,
+  absWorkingDir: ROOT,
   entryPoints,
   outdir,
   outbase: "src",
@@ -46,10 +45,7 @@ const { outputFiles } = await build({
   sourcemap: true,
   sourcesContent: false,
   external,
-  // Packages in the older module format ask for `require`.
-  banner: {
-    js: 'import { createRequire as annalsCreateRequire } from "node:module"; const require = annalsCreateRequire(import.meta.url);',
-  },
+  banner: requireBanner,
   logLevel: "warning",
 }).catch(() => process.exit(1))
 

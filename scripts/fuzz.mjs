@@ -20,13 +20,13 @@ import { readFile } from "node:fs/promises"
 import { createRequire } from "node:module"
 import path from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
-import { build, transform } from "esbuild"
+import { transform } from "esbuild"
+import { bundle, cacheFolder, ROOT } from "./bundle.mjs"
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url))
 // The bundle lies elsewhere than its sources and would look for them beside itself.
 process.env.ANNALS_FIXTURES ??= path.join(ROOT, "../shared/fixtures")
 const OUT = path.join(ROOT, "annals-fuzz")
-const BUNDLE = path.join(ROOT, `node_modules/.cache/annals-fuzz/${process.pid}/targets.mjs`)
+const BUNDLE = path.join(cacheFolder("annals-fuzz"), `${process.pid}/targets.mjs`)
 
 /** A process that is silent for so many seconds hangs; seconds in which we were stopped too do not count. */
 const SILENCE_SECONDS = 20
@@ -63,9 +63,9 @@ const loadInstrumenter = () => {
 }
 
 /** All targets in one module, with counters in what lies below src/. */
-const bundle = async () => {
+const bundleTargets = async () => {
   const instrumenter = loadInstrumenter()
-  await build({
+  await bundle({
     stdin: {
       contents: `
         export { targets } from "./test/fuzz/targets.ts"
@@ -79,12 +79,6 @@ const bundle = async () => {
       loader: "ts",
     },
     outfile: BUNDLE,
-    bundle: true,
-    format: "esm",
-    platform: "node",
-    target: "node20",
-    packages: "external",
-    logLevel: "error",
     plugins: [
       {
         name: "counters",
@@ -189,7 +183,7 @@ const coverageOf = (names) => {
 }
 
 process.on("exit", () => rmSync(path.dirname(BUNDLE), { recursive: true, force: true }))
-await bundle()
+await bundleTargets()
 const { targets } = await import(pathToFileURL(BUNDLE).href)
 const names = targets
   .map(({ name }) => name)

@@ -89,6 +89,24 @@ const MUTANTS = [
     to: "peer.openBatches < peer.slots",
   },
   {
+    bug: "a contested block does not rest",
+    file: "src/scheduler/disputes.ts",
+    from: "if (ends <= nowMs) resting",
+    to: "resting",
+  },
+  {
+    bug: "a contested block goes to whoever is free",
+    file: "src/scheduler/disputes.ts",
+    from: "opponentsOf(state, other.peerId) < own",
+    to: "opponentsOf(state, other.peerId) < 0",
+  },
+  {
+    bug: "of two that contradict each other the wrong one had its chance",
+    file: "src/scheduler/core.ts",
+    from: "opponentsOf(draft, putOut) >= opponentsOf(draft, peerId) ? putOut : peerId",
+    to: "peerId",
+  },
+  {
     bug: "a banned peer is hoped for",
     file: "src/scheduler/choose.ts",
     from: "if (isBanned(peer, state.nowMs)) continue",

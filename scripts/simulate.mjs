@@ -12,10 +12,9 @@
  * (simulationMutants.mjs).
  */
 import path from "node:path"
-import { fileURLToPath } from "node:url"
-import { bundle, runWorker, temporaryFolder } from "./simulationProcesses.mjs"
+import { ROOT } from "./bundle.mjs"
+import { bundleSimulation, runWorker, temporaryFolder } from "./simulationProcesses.mjs"
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url))
 const MOST_SHOWN = 20
 const TELL_EVERY_MS = 10_000
 /** Then another process takes over: what a killed program leaves in memory is not all given back. */
@@ -124,7 +123,7 @@ const main = async () => {
   // Beside the packages, which the program loads from there.
   const out = temporaryFolder(path.join(ROOT, "node_modules", ".annals-simulation-"))
   try {
-    const program = await bundle(ROOT, out.folder)
+    const program = await bundleSimulation(ROOT, out.folder)
     const seed = wholeNumber("seed", undefined)
     return seed === undefined
       ? await simulateAll(program, wholeNumber("seeds", 1_000))

@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import path from "node:path"
 import { createInterface } from "node:readline"
-import { build } from "esbuild"
+import { bundle } from "./bundle.mjs"
 
 /** A seed takes a tenth of a second; a process that is silent for so long is in a loop. */
 const SILENCE_MS = 120_000
@@ -36,21 +36,15 @@ export const temporaryFolder = (prefix) => {
 }
 
 /** Bundles the simulation of the tree at `root` into the folder `out`; gives the program's file. */
-export const bundle = async (root, out) => {
-  await build({
+export const bundleSimulation = async (root, out) => {
+  await bundle({
     absWorkingDir: root,
     entryPoints: ["test/simulation/worker.ts"],
     outdir: out,
     outExtension: { ".js": ".mjs" },
-    bundle: true,
     splitting: true,
     preserveSymlinks: true,
-    format: "esm",
-    platform: "node",
-    target: "node20",
     sourcemap: true,
-    packages: "external",
-    logLevel: "error",
   })
   return path.join(out, "worker.mjs")
 }

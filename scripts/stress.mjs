@@ -22,13 +22,12 @@
  * reorganisation; its rows must be the store's after every step (`indexer.mjs`).
  */
 import { spawn } from "node:child_process"
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import os from "node:os"
 import path from "node:path"
 import { createInterface } from "node:readline"
 import { setTimeout as sleep } from "node:timers/promises"
-import { fileURLToPath } from "node:url"
-import { build } from "esbuild"
+import { bundle, cacheFolder } from "./bundle.mjs"
 import { runIndexer } from "./indexer.mjs"
 
 const program = new URL("../dist/main.js", import.meta.url).pathname
@@ -164,20 +163,8 @@ const memory = async (blocks) => {
 
 /** A TypeScript program of the tests, bundled. */
 const bundled = async (name, entry) => {
-  const root = fileURLToPath(new URL("..", import.meta.url))
-  const outdir = path.join(root, "node_modules/.cache/annals-stress")
-  mkdirSync(outdir, { recursive: true })
-  const main = path.join(outdir, `${name}.mjs`)
-  await build({
-    entryPoints: [path.join(root, entry)],
-    outfile: main,
-    bundle: true,
-    format: "esm",
-    platform: "node",
-    target: "node20",
-    packages: "external",
-    logLevel: "error",
-  })
+  const main = path.join(cacheFolder("annals-stress"), `${name}.mjs`)
+  await bundle({ entryPoints: [entry], outfile: main })
   return main
 }
 

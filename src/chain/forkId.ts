@@ -111,3 +111,14 @@ export const checkForkId = (
   if (state < local) return ids[state]!.next === remote.next ? "compatible" : "remote_stale"
   return passedUnknownFork(chain, localHead, remote.next) ? "incompatible" : "compatible"
 }
+
+/**
+ * Whether a node that announces `forkId` can be on our chain by now: in the last fork state, or in
+ * an earlier one, on its way to the fork that came next. Nodes that stayed behind because they lack
+ * a fork do not fit, nor do those of other chains (EIP-2124, "Validation rules", for a node at the
+ * head). `nowSeconds` are Unix seconds.
+ */
+export const forkIdFits = (chain: ChainSpec, forkId: ForkId, nowSeconds: number): boolean =>
+  // Where the head is, nobody has told us yet; that it is past the last fork by block is sure.
+  checkForkId(chain, { number: chain.forkBlocks.at(-1) ?? 0, time: nowSeconds }, forkId) ===
+  "compatible"

@@ -66,6 +66,18 @@ export type RawValue<F extends Flag> = F extends IntegerFlag
 /** What a user gave for each flag of a table. Single values passed {@link badValue}. */
 export type RawOptions<F extends Flags> = { readonly [Name in keyof F]: RawValue<F[Name]> }
 
+/** The raw values of a command line without any flag. */
+export const nothingGiven = <F extends Flags>(flags: F): RawOptions<F> => {
+  const entries = Object.entries(flags).map(([name, flag]) => [name, blank(flag)] as const)
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the record was made from the very table that the type is computed from
+  return Object.fromEntries(entries) as RawOptions<F>
+}
+
+const blank = (flag: Flag): false | ReadonlyArray<string> | undefined => {
+  if (flag.kind === "switch") return false
+  return flag.kind === "list" ? [] : undefined
+}
+
 /** The largest whole number that a flag can take. */
 export const maxInteger = Number.MAX_SAFE_INTEGER
 

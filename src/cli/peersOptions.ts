@@ -6,7 +6,7 @@
  * that one's: its flags, its rules, and its defaults for what is not offered here.
  */
 import { accept, type Checked } from "./checked.ts"
-import { maxTimerMs, type Flag, type Flags, type RawOptions } from "./flags.ts"
+import { maxTimerMs, nothingGiven, type Flags, type RawOptions } from "./flags.ts"
 import { syncFlags, syncOptions, type ProbeOptions } from "./syncOptions.ts"
 
 /** The flags of `annals peers`. */
@@ -54,16 +54,4 @@ export const peersOptions = (raw: RawPeersOptions): Checked<PeersOptions> => {
   if (!checked.ok) return checked
   const { kind: _kind, receiptsPerRequest: _receiptsPerRequest, ...options } = checked.value
   return accept({ ...options, forMs: forSeconds * 1000, json })
-}
-
-/** The raw values of a command line without any flag. */
-const nothingGiven = <F extends Flags>(flags: F): RawOptions<F> => {
-  const entries = Object.entries(flags).map(([name, flag]) => [name, blank(flag)] as const)
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the record was made from the very table that the type is computed from
-  return Object.fromEntries(entries) as RawOptions<F>
-}
-
-const blank = (flag: Flag): false | ReadonlyArray<string> | undefined => {
-  if (flag.kind === "switch") return false
-  return flag.kind === "list" ? [] : undefined
 }

@@ -2,7 +2,8 @@
  * The flags of the server, for `annals serve` and for a sync that serves, and what they mean.
  *
  * In: the raw values of {@link serverFlags}, each fine by itself. Out: {@link ServerOptions}.
- * Defaults are those of `rpc/rpcLimits.ts`. Nothing can be wrong with them together.
+ * Defaults are those of `rpc/rpcLimits.ts`. Nothing can be wrong with them together, but that a
+ * sync takes them only where it was asked to serve.
  */
 import { defaultRpcLimits, type RpcLimits } from "../rpc/rpcLimits.ts"
 import { accept, refuse, type Checked } from "./checked.ts"
@@ -133,6 +134,33 @@ export const serverOptions = (raw: RawServerOptions): Checked<ServerOptions> => 
 /** As browsers write it in the header `Origin`: nothing behind the host and port. */
 const isOrigin = (text: string): boolean =>
   text === "*" || /^[a-z][a-z0-9+.-]*:\/\/[^/?#\s]+$/.test(text)
+
+/** The flags of a command that serves beside its work. */
+export const serveBesideFlags = {
+  serve: {
+    kind: "switch",
+    description:
+      "Answer JSON-RPC from the store meanwhile, over HTTP and WebSocket; the flags below that begin with http, rpc and cors say how.",
+  },
+  ...serverFlags,
+} satisfies Flags
+
+/** What concerns serving: nothing where nobody asked to serve, which refuses what goes with it. */
+export const serveBesideOptions = (
+  raw: RawOptions<typeof serveBesideFlags> & { readonly benchmark: string | undefined },
+): Checked<{ readonly serve?: ServerOptions }> => {
+  if (!raw.serve) {
+    const given: Readonly<Record<string, unknown>> = raw
+    const stray = Object.keys(serverFlags).find((name) => {
+      const value = given[name]
+      return Array.isArray(value) ? value.length > 0 : value !== undefined
+    })
+    return stray === undefined ? accept({}) : refuse(`--${stray} goes with --serve`)
+  }
+  if (raw.benchmark !== undefined) return refuse("--serve does not go with --benchmark")
+  const server = serverOptions(raw)
+  return server.ok ? accept({ serve: server.value }) : server
+}
 
 /** The flags of `annals serve`. */
 export const serveFlags = { ...serverFlags, "data-dir": storeDirectoryFlag } satisfies Flags

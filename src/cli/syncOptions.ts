@@ -11,29 +11,26 @@
  * whatever is asked for, also those that a probe has no use for.
  */
 import type { Anchor } from "../chain/chainSpec.ts"
-import { isEnodeInvalid, parseEnode, type Enode } from "../chain/enode.ts"
-import { equalBytes, fromHex } from "../domain/hex.ts"
+import type { Enode } from "../chain/enode.ts"
+import { checks, type Check } from "../process/checks.ts"
 import { defaults } from "../Settings.ts"
 import { optionalTables, type OptionalTable } from "../write/tables.ts"
-import { serverFlags, serverOptions, type ServerOptions } from "./serveOptions.ts"
 import { accept, refuse, type Checked } from "./checked.ts"
-import { storeDirectoryFlag } from "./statusOptions.ts"
 import { maxInteger, maxTimerMs, type Flags, type RawOptions } from "./flags.ts"
+import {
+  parseDiscovery,
+  parsePeers,
+  parseSelection,
+  parseTables,
+  parseTrustedHashes,
+  type DiscoveryOptions,
+} from "./flagTexts.ts"
+import { followFlags, followOptions, type FollowOptions } from "./followOptions.ts"
+import { serveBesideFlags, serveBesideOptions, type ServerOptions } from "./serveOptions.ts"
+import { storeDirectoryFlag } from "./statusOptions.ts"
 
 /** The kinds of benchmark; `harness` is another name for `probe`, `profile` an ingest with timers. */
 export const benchmarks = ["probe", "harness", "profile"] as const
-
-/** What a block can be checked for beside its hash, the values of `--verify`. */
-export const checks = [
-  "links",
-  "transactions",
-  "uncles",
-  "withdrawals",
-  "receipts",
-  "bloom",
-] as const
-/** One of {@link checks}. */
-export type Check = (typeof checks)[number]
 
 /** Most checking threads by default; more are taken only where the user asks for them. */
 const MOST_DEFAULT_WORKERS = 4
@@ -126,35 +123,8 @@ export const syncFlags = {
     description: "Blocks below the head that are not yet history.",
     default: defaults.rollbackWindowBlocks,
   },
-  follow: {
-    kind: "switch",
-    description:
-      "Stay at the head after the backfill: new blocks are stored as they come, through reorganisations of up to --rollback-window blocks.",
-  },
-  "trusted-peer": {
-    kind: "list",
-    placeholder: "ENODE",
-    description:
-      "With --follow: a peer to connect to that may say alone where the head is. Otherwise three peers have to agree, or both where there are two.",
-  },
-  "trusted-head": {
-    kind: "text",
-    placeholder: "URL",
-    description:
-      "With --follow: an execution client (JSON-RPC) or a beacon node (REST) that says where the head is, in place of the peers; what it calls safe and finalized is kept.",
-  },
-  "follow-every-ms": {
-    ...deadlineMs,
-    min: 50,
-    description: "With --follow: how often each peer is asked for its head, in milliseconds.",
-    default: defaults.followEveryMs,
-  },
-  serve: {
-    kind: "switch",
-    description:
-      "Answer JSON-RPC from the store meanwhile, over HTTP and WebSocket; the flags below that begin with http, rpc and cors say how.",
-  },
-  ...serverFlags,
+  ...followFlags,
+  ...serveBesideFlags,
   "give-up-ms": {
     ...deadlineMs,
     min: 0,
@@ -226,16 +196,6 @@ export const syncFlags = {
 /** What a user gave `annals sync`. */
 export type RawSyncOptions = RawOptions<typeof syncFlags>
 
-/** How peers are looked for. */
-export interface DiscoveryOptions {
-  /** Whether they are at all. */
-  readonly enabled: boolean
-  /** Undefined: the network's. */
-  readonly bootnodes: ReadonlyArray<Enode> | undefined
-  /** enrtree URLs, looked into only where they are used; undefined: the network's. */
-  readonly dnsTrees: ReadonlyArray<string> | undefined
-}
-
 /** What every sync is asked to do. Block numbers are inclusive, times in milliseconds. */
 interface SharedOptions {
   /** A network's name, `devnet`, or the path of a genesis.json. */
@@ -267,16 +227,6 @@ export interface ProbeOptions extends SharedOptions {
   readonly receiptsPerRequest: number
 }
 
-/** How the head is followed. */
-export interface FollowFlags {
-  /** How often each peer is asked for its head. */
-  readonly everyMs: number
-  /** Node ids in hex of the peers that may move the chain alone. */
-  readonly trustedPeers: ReadonlyArray<string>
-  /** An http or https URL; undefined: the peers say where the head is. */
-  readonly trustedHead: string | undefined
-}
-
 /** What an ingest is asked to do. */
 export interface IngestOptions extends SharedOptions {
   /** `profile`: with the time of each stage. */
@@ -297,7 +247,7 @@ export interface IngestOptions extends SharedOptions {
   /** Print the summary as JSON on stdout. */
   readonly json: boolean
   /** Undefined: the run ends with the range. */
-  readonly follow?: FollowFlags | undefined
+  readonly follow?: FollowOptions | undefined
   /** How JSON-RPC is served meanwhile; undefined: not at all. */
   readonly serve?: ServerOptions | undefined
 }
@@ -313,9 +263,9 @@ export const syncOptions = (raw: RawSyncOptions, coreCount: number): Checked<Syn
   if (!shared.ok) return shared
   const keeping = keepingOptions(raw, coreCount)
   if (!keeping.ok) return keeping
-  const follow = followFlags(raw, shared.value)
+  const follow = followOptions(raw, shared.value)
   if (!follow.ok) return follow
-  const serve = serveFlags(raw)
+  const serve = serveBesideOptions(raw)
   if (!serve.ok) return serve
   const receiptsPerRequest = raw["benchmark-receipts-per-request"] ?? raw["receipts-per-request"]
   if (raw.benchmark === "probe" || raw.benchmark === "harness") {
@@ -337,67 +287,6 @@ export const syncOptions = (raw: RawSyncOptions, coreCount: number): Checked<Syn
     receiptsPerRequest,
   })
 }
-
-/** What concerns serving: none of it where nobody asked to serve. */
-const serveFlags = (raw: RawSyncOptions): Checked<Pick<IngestOptions, "serve">> => {
-  if (!raw.serve) {
-    const given: Readonly<Record<string, unknown>> = raw
-    const stray = Object.keys(serverFlags).find((name) => {
-      const value = given[name]
-      return Array.isArray(value) ? value.length > 0 : value !== undefined
-    })
-    return stray === undefined ? accept({}) : refuse(`--${stray} goes with --serve`)
-  }
-  if (raw.benchmark !== undefined) return refuse("--serve does not go with --benchmark")
-  const server = serverOptions(raw)
-  return server.ok ? accept({ serve: server.value }) : server
-}
-
-/** The longest rollback window of a run that follows: so many hashes and blocks are held at once. */
-const MOST_FOLLOWED_WINDOW = 1_024
-
-/** What concerns following: none of it where nobody asked to follow. */
-const followFlags = (
-  raw: RawSyncOptions,
-  { endBlock, rollbackWindow }: SharedOptions,
-): Checked<Pick<IngestOptions, "follow">> => {
-  if (!raw.follow) {
-    if (raw["trusted-peer"].length > 0) return refuse("--trusted-peer goes with --follow")
-    if (raw["trusted-head"] !== undefined) return refuse("--trusted-head goes with --follow")
-    const stray = raw["follow-every-ms"] !== undefined
-    return stray ? refuse("--follow-every-ms goes with --follow") : accept({})
-  }
-  if (raw.benchmark !== undefined) return refuse("--follow does not go with --benchmark")
-  if (endBlock !== undefined) return refuse("--follow has no end: leave --end-block out")
-  if (rollbackWindow > MOST_FOLLOWED_WINDOW) {
-    return refuse(`--follow takes a --rollback-window of at most ${MOST_FOLLOWED_WINDOW}`)
-  }
-  const trustedPeers = parsePeers("--trusted-peer", raw["trusted-peer"])
-  if (!trustedPeers.ok) return trustedPeers
-  const trustedHead = raw["trusted-head"]
-  if (trustedHead !== undefined && !isPlainUrl(trustedHead)) {
-    return refuse(
-      `--trusted-head takes an http or https URL without a user name, not "${trustedHead}"`,
-    )
-  }
-  const everyMs = raw["follow-every-ms"] ?? defaults.followEveryMs
-  return accept({
-    follow: { everyMs, trustedPeers: trustedPeers.value.map(({ nodeId }) => nodeId), trustedHead },
-  })
-}
-
-const isPlainUrl = (text: string): boolean => {
-  if (!URL.canParse(text)) return false
-  const { protocol, username, password } = new URL(text)
-  return (protocol === "http:" || protocol === "https:") && username === "" && password === ""
-}
-
-/**
- * The tables that the values of `--tables` name, in the order of `optionalTables`; none where no
- * value is given. Refused are words that name no table, and `all` or `none` beside others.
- */
-export const parseTables = (texts: ReadonlyArray<string>): Checked<ReadonlyArray<OptionalTable>> =>
-  parseSelection("--tables", texts, optionalTables, "none")
 
 const sharedOptions = (raw: RawSyncOptions): Checked<SharedOptions> => {
   const stray = benchmarkKnobs.find(([knob]) => raw[knob] !== undefined)
@@ -491,86 +380,4 @@ const blockRange = (
     return refuse(`--benchmark-blocks reaches past block ${maxInteger}`)
   }
   return accept({ startBlock, endBlock })
-}
-
-/** What the flags that concern discovery say; also for other commands that talk to peers. */
-export const parseDiscovery = (raw: {
-  readonly "no-discovery": boolean
-  readonly bootnode: ReadonlyArray<string>
-  readonly "dns-tree": ReadonlyArray<string>
-}): Checked<DiscoveryOptions> => {
-  const bootnodes: Array<Enode> = []
-  for (const text of raw.bootnode) {
-    const node = parseEnode(text)
-    if (isEnodeInvalid(node)) return refuse(`--bootnode "${text}" is no enode: ${node.reason}`)
-    bootnodes.push(node)
-  }
-  const dnsTrees = raw["dns-tree"]
-  const foreign = dnsTrees.find((text) => !text.startsWith("enrtree://"))
-  if (foreign !== undefined) return refuse(`--dns-tree "${foreign}" does not begin with enrtree://`)
-  return accept({
-    enabled: !raw["no-discovery"],
-    bootnodes: bootnodes.length > 0 ? bootnodes : undefined,
-    dnsTrees: dnsTrees.length > 0 ? dnsTrees : undefined,
-  })
-}
-
-const parsePeers = (flag: string, texts: ReadonlyArray<string>): Checked<ReadonlyArray<Enode>> => {
-  const peers = new Map<string, Enode>()
-  for (const text of texts) {
-    const peer = parseEnode(text)
-    if (isEnodeInvalid(peer)) return refuse(`${flag} "${text}" is no enode: ${peer.reason}`)
-    if (peer.tcpPort === 0) return refuse(`${flag} "${text}" has TCP port 0: it cannot be dialled`)
-    peers.set(peer.nodeId, peer)
-  }
-  return accept([...peers.values()])
-}
-
-/** The words that `texts` name, with commas between them, in the order of `known`. */
-const parseSelection = <Word extends string>(
-  flag: string,
-  texts: ReadonlyArray<string>,
-  known: ReadonlyArray<Word>,
-  otherwise: "all" | "none",
-): Checked<ReadonlyArray<Word>> => {
-  const words = texts.flatMap((text) => text.split(",")).map((word) => word.trim())
-  const named = new Set<string>(words.length === 0 ? [otherwise] : words)
-  const takes = new Set<string>(["all", "none", ...known])
-  for (const word of named) {
-    if (!takes.has(word)) {
-      return refuse(`${flag} takes all, none, or of ${known.join(", ")}, not "${word}"`)
-    }
-  }
-  const whole = ["all", "none"].find((word) => named.has(word))
-  if (whole !== undefined && named.size > 1) {
-    return refuse(`${flag} ${whole} stands alone: leave it out, or the others`)
-  }
-  return accept(whole === "all" ? known : known.filter((word) => named.has(word)))
-}
-
-const parseTrustedHashes = (texts: ReadonlyArray<string>): Checked<ReadonlyArray<Anchor>> => {
-  const hashes = new Map<number, Uint8Array>()
-  for (const text of texts) {
-    const [, height = "", hex = ""] = /^(\d+):(?:0x)?([0-9a-fA-F]{64})$/.exec(text) ?? []
-    const blockNumber = Number(height)
-    if (hex === "") {
-      return refuse(
-        `--trusted-hash takes N:HASH, a block number and 32 bytes in hex, not "${text}"`,
-      )
-    }
-    if (blockNumber > maxInteger) {
-      return refuse(`--trusted-hash "${text}": the block is above ${maxInteger}`)
-    }
-    const hash = fromHex(hex)
-    const before = hashes.get(blockNumber)
-    if (before !== undefined && !equalBytes(before, hash)) {
-      return refuse(`--trusted-hash gives block ${blockNumber} two different hashes`)
-    }
-    hashes.set(blockNumber, hash)
-  }
-  return accept(
-    [...hashes]
-      .sort(([a], [b]) => a - b)
-      .map(([blockNumber, hash]): Anchor => ({ blockNumber, hash })),
-  )
 }

@@ -12,7 +12,7 @@ import { optionalTables, type OptionalTable } from "../write/tables.ts"
 import { accept, refuse, type Checked } from "./checked.ts"
 import { maxInteger, type Flags, type RawOptions } from "./flags.ts"
 import { storeDirectoryFlag } from "./statusOptions.ts"
-import { parseTables } from "./syncOptions.ts"
+import { parseTables } from "./flagTexts.ts"
 
 const blockNumber = { kind: "integer", min: 0, max: maxInteger } as const
 

@@ -5,7 +5,7 @@
 import { Effect, Fiber, Layer } from "effect"
 import { Chain } from "../chain/Chain.ts"
 import { ExitCode, exitCodeOfSignal } from "../cli/exitCodes.ts"
-import type { FollowFlags } from "../cli/syncOptions.ts"
+import type { FollowOptions } from "../cli/followOptions.ts"
 import { ChainTop } from "../follow/ChainTop.ts"
 import { follow, type FollowEnd } from "../follow/Follower.ts"
 import { SyncState } from "../follow/SyncState.ts"
@@ -23,7 +23,7 @@ import { tellMissing } from "./tellMissing.ts"
 
 /** What the run follows. */
 export interface FollowRun {
-  readonly flags: FollowFlags
+  readonly flags: FollowOptions
   readonly startBlock: number
   /** The last block below the window of the head that was measured at the start. */
   readonly historyEnd: number

@@ -34,7 +34,7 @@ import {
 import { Chain } from "../chain/Chain.ts"
 import type { ChainSpec } from "../chain/chainSpec.ts"
 import type { Enode } from "../chain/enode.ts"
-import { forkIdAt } from "../chain/forkId.ts"
+import { forkIdAt, forkIdFits } from "../chain/forkId.ts"
 import { fromHex } from "../domain/hex.ts"
 import type { ListenError } from "../wire/WireError.ts"
 import { AgeingMap } from "./discv4/ageingMap.ts"
@@ -46,7 +46,6 @@ import {
   startDiscv4,
 } from "./discv4/Discv4Node.ts"
 import type { Contact } from "./discv4/nodeTable.ts"
-import { forkIdFits } from "./dnsCandidate.ts"
 import type { Candidate, PeerSourceShape } from "./PeerSource.ts"
 
 /** Where to start, and the tunables. */

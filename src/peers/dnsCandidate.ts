@@ -3,19 +3,8 @@
  */
 import type { ChainSpec } from "../chain/chainSpec.ts"
 import { type Enr, enodeOfEnr } from "../chain/enr.ts"
-import { checkForkId, type ForkId } from "../chain/forkId.ts"
+import { forkIdFits } from "../chain/forkId.ts"
 import type { Candidate } from "./PeerSource.ts"
-
-/**
- * Whether a node that announces `forkId` can be on our chain by now: in the last fork state, or in
- * an earlier one, on its way to the fork that came next. Nodes that stayed behind because they lack
- * a fork do not fit, nor do those of other chains (EIP-2124, "Validation rules", for a node at the
- * head). `nowSeconds` are Unix seconds.
- */
-export const forkIdFits = (chain: ChainSpec, forkId: ForkId, nowSeconds: number): boolean =>
-  // Where the head is, nobody has told us yet; that it is past the last fork by block is sure.
-  checkForkId(chain, { number: chain.forkBlocks.at(-1) ?? 0, time: nowSeconds }, forkId) ===
-  "compatible"
 
 /** Why a node of a list is no candidate. */
 export type NoCandidate = "no address" | "another chain"

@@ -14,12 +14,12 @@
  * - a thread that ends by itself is fatal: every call, present and to come, dies of it;
  * - closing the Layer ends the threads.
  */
-import { existsSync } from "node:fs"
-import { Worker } from "node:worker_threads"
 import { Context, Effect, Layer } from "effect"
 import { endWithin } from "../threads/EndWithin.ts"
+import { isProgram, startThread, type Thread } from "../threads/Thread.ts"
 import { threadProgram } from "../threads/threadProgram.ts"
-import type { BlockCheck, Check } from "./checkBlock.ts"
+import type { BlockCheck } from "./checkBlock.ts"
+import type { Check } from "./checks.ts"
 import { CheckThreadLost } from "./CheckError.ts"
 import type { CheckReply, CheckRequest } from "./checkMessages.ts"
 import { checkPack } from "./checkPack.ts"
@@ -57,8 +57,7 @@ export class CheckPool extends Context.Tag("annals/CheckPool")<CheckPool, CheckP
       CheckPool,
       Effect.gen(function* () {
         const { count, program } = options
-        // A worker whose file is missing would fail only later, and elsewhere.
-        if (program === undefined || !existsSync(program)) {
+        if (!isProgram(program)) {
           const reason = `its program, ${program ?? "checkWorker.js"}, is missing: npm run build`
           return yield* Effect.die(new CheckThreadLost({ reason }))
         }
@@ -97,15 +96,15 @@ interface Job {
   readonly resume: (outcome: Effect.Effect<CheckedPack>) => void
 }
 
-interface Thread {
-  readonly worker: Worker
+interface CheckThread {
+  readonly thread: Thread<CheckRequest>
   /** Packs that it has; undefined for those that nobody wants any more. */
   readonly jobs: Map<number, Job | undefined>
   cpuMs: number
 }
 
 class CheckThreads {
-  readonly #threads: ReadonlyArray<Thread>
+  readonly #threads: ReadonlyArray<CheckThread>
   /** First come, first served; as long as there are callers. */
   readonly #waiting = new Set<Job>()
   #nextId = 1
@@ -132,40 +131,40 @@ class CheckThreads {
 
   readonly end: Effect.Effect<void> = Effect.suspend(() => {
     this.#endAll(Effect.interrupt)
-    const ended = Effect.promise(() =>
-      Promise.all(this.#threads.map(({ worker }) => worker.terminate())),
-    )
-    return endWithin(ended, END_MS)
+    const ends = this.#threads.map(({ thread }) => thread.terminate)
+    return endWithin(Effect.all(ends, { concurrency: "unbounded" }), END_MS)
   })
 
-  #start(program: string, index: number): Thread {
-    const worker = new Worker(program, { name: `annals-check-${index}` })
-    const thread: Thread = { worker, jobs: new Map(), cpuMs: 0 }
-    const lost = (reason: string): void => this.#endAll(Effect.die(new CheckThreadLost({ reason })))
-    worker.on("message", (reply: CheckReply) => this.#take(thread, reply))
-    worker.on("messageerror", (error) => lost(`a message that cannot be read: ${String(error)}`))
-    worker.on("error", (error) => lost(String(error)))
-    worker.on("exit", (code) => lost(`it ended with code ${code}`))
-    return thread
+  #start(program: string, index: number): CheckThread {
+    const started: CheckThread = {
+      thread: startThread({
+        program,
+        name: `annals-check-${index}`,
+        heard: (reply: CheckReply) => this.#take(started, reply),
+        over: (why) => this.#endAll(Effect.die(new CheckThreadLost({ reason: `it ${why}` }))),
+      }),
+      jobs: new Map(),
+      cpuMs: 0,
+    }
+    return started
   }
 
   #dispatch(): void {
     for (const job of this.#waiting) {
-      const thread = this.#idlest()
-      if (thread.jobs.size >= PACKS_PER_THREAD) return
+      const { thread, jobs } = this.#idlest()
+      if (jobs.size >= PACKS_PER_THREAD) return
       this.#waiting.delete(job)
       const id = this.#nextId++
-      thread.jobs.set(id, job)
-      const request: CheckRequest = { id, pack: job.pack, checks: job.checks }
-      thread.worker.postMessage(request, [job.pack])
+      jobs.set(id, job)
+      thread.tell({ id, pack: job.pack, checks: job.checks }, [job.pack])
     }
   }
 
-  #idlest(): Thread {
+  #idlest(): CheckThread {
     return this.#threads.reduce((best, each) => (each.jobs.size < best.jobs.size ? each : best))
   }
 
-  #take(thread: Thread, { id, pack, results, threadCpuMs }: CheckReply): void {
+  #take(thread: CheckThread, { id, pack, results, threadCpuMs }: CheckReply): void {
     const job = thread.jobs.get(id)
     thread.jobs.delete(id)
     const cpuMs = threadCpuMs - thread.cpuMs

@@ -23,9 +23,7 @@ import type { ReceiptsForm } from "../domain/receiptList.ts"
 import { digestReceipts, type ReceiptsDigest } from "../domain/receiptsDigest.ts"
 import { encodeList, RlpError, type RlpReader } from "../domain/rlp.ts"
 import { orderedTrie } from "../domain/trieRoot.ts"
-
-/** What a block can be checked for, by the names of `--verify`. `links` is checked by the writer. */
-export type Check = "links" | "transactions" | "uncles" | "withdrawals" | "receipts" | "bloom"
+import type { Check } from "./checks.ts"
 
 /** A block as it came. */
 export interface UncheckedBlock {

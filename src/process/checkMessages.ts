@@ -1,5 +1,6 @@
 /** The messages between a `CheckPool` and its threads. Packs travel by transfer. */
-import type { BlockCheck, Check } from "./checkBlock.ts"
+import type { BlockCheck } from "./checkBlock.ts"
+import type { Check } from "./checks.ts"
 
 /** To a thread: check this pack. */
 export interface CheckRequest {

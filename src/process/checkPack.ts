@@ -5,7 +5,8 @@
  * in the pack, the receipts of every block that passed are in form 69 afterwards.
  */
 import { flattenPacked, readPack } from "./blockPack.ts"
-import { type BlockCheck, type Check, checkBlock } from "./checkBlock.ts"
+import { type BlockCheck, checkBlock } from "./checkBlock.ts"
+import type { Check } from "./checks.ts"
 
 /** Checks every block of `pack`, and rewrites the receipts of those that pass. */
 export const checkPack = (

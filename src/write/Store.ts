@@ -11,9 +11,8 @@
  * is interrupted leaves the store in order, and its blocks in it or not.
  */
 import path from "node:path"
-import { Worker } from "node:worker_threads"
 import { Context, Effect, Layer } from "effect"
-import { endWithin } from "../threads/EndWithin.ts"
+import { startThread, type Thread } from "../threads/Thread.ts"
 import { threadProgram } from "../threads/threadProgram.ts"
 import type { BlockRange } from "../domain/blockRanges.ts"
 import type { PeerRecord } from "../peers/peerCacheFile.ts"
@@ -162,7 +161,7 @@ interface CallOptions {
 
 /** The program's side of the protocol. */
 class StoreThread {
-  readonly #worker: Worker
+  readonly #thread: Thread<StoreRequest>
   readonly #file: string
   readonly #pending = new Map<number, Pending>()
   #nextId = 1
@@ -171,10 +170,12 @@ class StoreThread {
 
   constructor(program: string, file: string) {
     this.#file = file
-    this.#worker = new Worker(program, { name: "annals-store" })
-    this.#worker.on("message", (reply: StoreReply) => this.#take(reply))
-    this.#worker.on("error", (error) => this.#over(`its thread failed: ${String(error)}`))
-    this.#worker.on("exit", (code) => this.#over(`its thread ended with code ${code}`))
+    this.#thread = startThread({
+      program,
+      name: "annals-store",
+      heard: (reply: StoreReply) => this.#take(reply),
+      over: (why) => this.#over(`its thread ${why}`),
+    })
   }
 
   /** Asks the thread; interrupting it takes the question back. */
@@ -195,20 +196,17 @@ class StoreThread {
       })
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- name and argument belong together by this method's type
       const request = { id, call: name, argument } as StoreRequest
-      this.#worker.postMessage(request, [...transfer])
+      this.#thread.tell(request, transfer)
       return Effect.sync(() => {
         this.#pending.delete(id)
-        const cancel: StoreRequest = { id, call: "cancel" }
-        this.#worker.postMessage(cancel)
+        this.#thread.tell({ id, call: "cancel" })
       })
     })
   }
 
   /** Lets the thread finish and close the store, and ends it. */
   readonly end: Effect.Effect<void> = Effect.suspend(() =>
-    endWithin(this.call("close", null), CLOSE_MS).pipe(
-      Effect.zipRight(Effect.promise(() => this.#worker.terminate())),
-    ),
+    this.#thread.endAfter(this.call("close", null), CLOSE_MS),
   )
 
   #take(reply: StoreReply): void {
@@ -229,7 +227,6 @@ class StoreThread {
   }
 
   #over(detail: string): void {
-    if (this.#ended !== undefined) return
     this.#ended = new StoreError({ path: this.#file, failure: { kind: "thread_ended", detail } })
     for (const { resume } of this.#pending.values()) resume(Effect.fail(this.#ended))
     this.#pending.clear()

@@ -8,10 +8,8 @@
  * Invariants: closing the Layer closes the connection and ends the thread. A thread that ends by
  * itself is not started again: every question, present and to come, fails.
  */
-import { existsSync } from "node:fs"
-import { Worker } from "node:worker_threads"
 import { Effect, Layer } from "effect"
-import { endWithin } from "../threads/EndWithin.ts"
+import { isProgram, startThread, type Thread } from "../threads/Thread.ts"
 import { threadProgram } from "../threads/threadProgram.ts"
 import { HistoryReader, HistoryUnavailable } from "../serving/HistoryReader.ts"
 import {
@@ -88,7 +86,7 @@ class ReaderThread {
   readonly #program: string | undefined
   readonly #pending = new Map<number, Resume>()
   #nextId = 1
-  #worker: Worker | undefined
+  #thread: Thread<ReaderRequest> | undefined
   /** Why there is no thread any more. */
   #ended: HistoryUnavailable | undefined
 
@@ -103,8 +101,8 @@ class ReaderThread {
     argument: ReaderCalls[Name]["request"],
   ): Effect.Effect<ReaderCalls[Name]["reply"], HistoryUnavailable> {
     return Effect.async((resume) => {
-      const worker = this.#started()
-      if (worker instanceof HistoryUnavailable) return resume(Effect.fail(worker))
+      const thread = this.#started()
+      if (thread instanceof HistoryUnavailable) return resume(Effect.fail(thread))
       const id = this.#nextId++
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the thread answers a call with its own kind of reply, as ReaderHost's types have it
       type Outcome = Effect.Effect<ReaderCalls[Name]["reply"], HistoryUnavailable>
@@ -112,43 +110,33 @@ class ReaderThread {
       this.#pending.set(id, (outcome) => resume(outcome as Outcome))
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- name and argument belong together by this method's type
       const request = { id, call: name, argument } as ReaderRequest
-      worker.postMessage(request)
+      thread.tell(request)
       return Effect.sync(() => {
         this.#pending.delete(id)
-        const cancel: ReaderRequest = { id, call: "cancel" }
-        worker.postMessage(cancel)
+        thread.tell({ id, call: "cancel" })
       })
     })
   }
 
   /** Lets the thread close the store, and ends it. */
-  readonly end: Effect.Effect<void> = Effect.suspend(() => {
-    const worker = this.#worker
-    if (worker === undefined) return Effect.void
-    return endWithin(this.call("close", null), CLOSE_MS).pipe(
-      Effect.zipRight(Effect.promise(() => worker.terminate())),
-    )
-  })
+  readonly end: Effect.Effect<void> = Effect.suspend(
+    () => this.#thread?.endAfter(this.call("close", null), CLOSE_MS) ?? Effect.void,
+  )
 
-  #started(): Worker | HistoryUnavailable {
+  #started(): Thread<ReaderRequest> | HistoryUnavailable {
     if (this.#ended !== undefined) return this.#ended
-    this.#worker ??= this.#start()
-    return this.#worker ?? this.#over("its program, readerThread.js, is missing")
-  }
-
-  #start(): Worker | undefined {
-    // A worker whose file is missing would fail only later, and elsewhere.
-    if (this.#program === undefined || !existsSync(this.#program)) return undefined
-    const worker = new Worker(this.#program, {
+    if (this.#thread !== undefined) return this.#thread
+    const program = this.#program
+    if (!isProgram(program)) return this.#over("its program, readerThread.js, is missing")
+    this.#thread = startThread({
+      program,
       name: "annals-reader",
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
+      heard: (reply: ReaderReply) => this.#take(reply),
+      over: (why) => this.#over(`its thread ${why}`),
     })
-    worker.on("message", (reply: ReaderReply) => this.#take(reply))
-    worker.on("error", (error) => this.#over(`its thread failed: ${String(error)}`))
-    worker.on("exit", (code) => this.#over(`its thread ended with code ${code}`))
-    const open: ReaderRequest = { id: 0, call: "open", argument: this.#directory }
-    worker.postMessage(open)
-    return worker
+    this.#thread.tell({ id: 0, call: "open", argument: this.#directory })
+    return this.#thread
   }
 
   #take(reply: ReaderReply): void {

@@ -9,7 +9,8 @@
  */
 import { BlockRanges, type BlockRange } from "../domain/blockRanges.ts"
 import { blockDatasets } from "./datasets.ts"
-import type { Segment, Segments } from "./segments.ts"
+import type { Segment } from "./segmentList.ts"
+import type { Segments } from "./segments.ts"
 
 /** A row of `coverage`. */
 export interface CoverageRow {

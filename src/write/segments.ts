@@ -46,36 +46,13 @@
  */
 import type { BlockRange } from "../domain/blockRanges.ts"
 import { equalBytes } from "../domain/hex.ts"
-
-/** The hashes that tie a block to its neighbours, 32 bytes each. */
-export interface BlockLink {
-  readonly hash: Uint8Array
-  readonly parentHash: Uint8Array
-}
-
-/** A block that wants in. */
-export interface NewBlock extends BlockLink {
-  readonly blockNumber: number
-}
-
-/** A run of stored blocks, both ends inclusive, that are alike in trust and checks. */
-export interface Segment {
-  readonly from: number
-  readonly to: number
-  /** The parent's hash of block `from`. */
-  readonly firstParentHash: Uint8Array
-  /** The hash of block `to`. */
-  readonly lastHash: Uint8Array
-  /** Whether a trusted hash links down to all of it. */
-  readonly anchored: boolean
-  /** The checks that its blocks passed, in one canonical spelling. */
-  readonly checks: string
-  /** Whether its blocks were compared with their neighbours, that is: `checks` has `links`. */
-  readonly linked: boolean
-}
-
-/** How the blocks of a run are checked. */
-export type SegmentChecks = Pick<Segment, "checks" | "linked">
+import {
+  type BlockLink,
+  type NewBlock,
+  type Segment,
+  type SegmentChecks,
+  SegmentList,
+} from "./segmentList.ts"
 
 /** Stored blocks that have to go; `proven` when they cannot be part of the trusted chain. */
 export interface Removal {
@@ -125,44 +102,42 @@ export interface SegmentsOptions {
 }
 
 /**
- * How often what comes for a height may put stored blocks out without proof. More than one: which
- * side came first is chance, and who lied may be gone, or banned, the next time.
+ * How often what comes for a height may put stored blocks out without proof. Which side came first is
+ * chance; afterwards the scheduler asks whom fewest contradict (S13), and each liar may have to be
+ * met once or twice before that is an honest one: enough for three liars at one height.
  */
-export const MOST_CONTESTS = 3
+export const MOST_CONTESTS = 8
 
 /** Heights whose contests are counted, some 50 bytes each; at others nothing goes without proof. */
 const MOST_CONTESTED = 65_536
 
 /** The segments of one store. Changed in place; the {@link Segment} objects never change. */
 export class Segments {
-  #list: Array<Segment>
+  readonly #list: SegmentList
   readonly #trusted: ReadonlyMap<number, Uint8Array>
-  readonly #linkOf: (blockNumber: number) => BlockLink
   /** How many blocks go next, by the number of the block at which a forged run is suspected. */
   readonly #suspects = new Map<number, number>()
   /** How often what came for a height has put stored blocks out without proof. */
   readonly #contests = new Map<number, number>()
 
   constructor(options: SegmentsOptions) {
-    this.#list = options.segments.toSorted((a, b) => a.from - b.from)
+    this.#list = new SegmentList(options.segments, options.linkOf)
     this.#trusted = options.trusted
-    this.#linkOf = options.linkOf
   }
 
   /** The segments as they are now, rising. */
   list(): ReadonlyArray<Segment> {
-    return this.#list.slice()
+    return this.#list.all().slice()
   }
 
   /** Whether the block is stored. */
   has(blockNumber: number): boolean {
-    const segment = this.#list[this.#indexOf(blockNumber)]
-    return segment !== undefined && segment.from <= blockNumber
+    return this.#list.holding(blockNumber) !== undefined
   }
 
   /** The stored blocks as ranges, rising. */
   ranges(): ReadonlyArray<BlockRange> {
-    return this.#list.map(({ from, to }) => [from, to] as const)
+    return this.#list.all().map(({ from, to }) => [from, to] as const)
   }
 
   /**
@@ -177,10 +152,10 @@ export class Segments {
     const contradictions: Array<Contradiction> = []
     const heights = [...this.#trusted.keys()].sort((a, b) => b - a)
     for (const blockNumber of heights) {
-      const segment = this.#list[this.#indexOf(blockNumber)]
-      if (segment === undefined || segment.from > blockNumber) continue
+      const segment = this.#list.holding(blockNumber)
+      if (segment === undefined) continue
       const expected = this.#trusted.get(blockNumber)!
-      const actual = this.#hashIn(segment, blockNumber)
+      const actual = this.#list.hashIn(segment, blockNumber)
       if (equalBytes(expected, actual)) this.#anchor(segment, blockNumber, removed)
       else if (segment.anchored) contradictions.push({ blockNumber, expected, actual })
       else this.#cutUpwards(segment, blockNumber, removed)
@@ -190,9 +165,8 @@ export class Segments {
 
   /** The hash of a stored block; undefined when it is not stored. */
   hashAt(blockNumber: number): Uint8Array | undefined {
-    const segment = this.#list[this.#indexOf(blockNumber)]
-    if (segment === undefined || segment.from > blockNumber) return undefined
-    return this.#hashIn(segment, blockNumber)
+    const segment = this.#list.holding(blockNumber)
+    return segment && this.#list.hashIn(segment, blockNumber)
   }
 
   /** The hash that is trusted at a height, if one is. */
@@ -203,7 +177,7 @@ export class Segments {
   /** The end of the unbroken run of stored blocks that `blockNumber` is in; one below it: none. */
   runEnd(blockNumber: number): number {
     let end = blockNumber - 1
-    for (const { from, to } of this.#list) {
+    for (const { from, to } of this.#list.all()) {
       if (from <= end + 1 && to > end) end = to
     }
     return end
@@ -211,9 +185,9 @@ export class Segments {
 
   /** The lowest anchored block from `from` to `to`; undefined when none of them is anchored. */
   anchoredWithin(from: number, to: number): number | undefined {
-    const held = this.#list.find(
-      (segment) => segment.anchored && segment.from <= to && segment.to >= from,
-    )
+    const held = this.#list
+      .all()
+      .find((segment) => segment.anchored && segment.from <= to && segment.to >= from)
     return held === undefined ? undefined : Math.max(held.from, from)
   }
 
@@ -223,7 +197,7 @@ export class Segments {
    */
   removeRange(from: number, to: number): ReadonlyArray<Removal> {
     const removed: Array<Removal> = []
-    const within = this.#list.filter((segment) => segment.from <= to && segment.to >= from)
+    const within = this.#list.all().filter((segment) => segment.from <= to && segment.to >= from)
     for (const segment of within) {
       this.#remove(Math.max(segment.from, from), Math.min(segment.to, to), false, removed)
     }
@@ -241,15 +215,15 @@ export class Segments {
     if (trusted !== undefined && !equalBytes(trusted, hash)) {
       return refused("trusted_hash", true, trusted, hash)
     }
-    const at = this.#indexOf(blockNumber)
-    const holder = this.#list[at]
+    const at = this.#list.indexOf(blockNumber)
+    const holder = this.#list.all()[at]
     if (holder !== undefined && holder.from <= blockNumber) return this.#meet(holder, block)
     if (!how.linked) {
-      this.#place(at, block, how, false)
+      this.#list.place(at, block, how, false)
       return { outcome: "accepted", removed: [] }
     }
     const upper = holder?.from === blockNumber + 1 ? holder : undefined
-    const below = this.#list[at - 1]
+    const below = this.#list.all()[at - 1]
     const lower = below?.to === blockNumber - 1 ? below : undefined
     const badChild = upper !== undefined && !equalBytes(upper.firstParentHash, hash)
     const badParent = lower !== undefined && !equalBytes(lower.lastHash, parentHash)
@@ -267,7 +241,7 @@ export class Segments {
     }
     if (badChild) this.#cutUpwards(upper, upper.from, removed)
     // What went lay above, so that the block's own place is still the same.
-    const placed = this.#place(at, block, how, anchored)
+    const placed = this.#list.place(at, block, how, anchored)
     if (anchored) {
       this.#contests.delete(blockNumber)
       this.#spread(placed, removed)
@@ -277,7 +251,7 @@ export class Segments {
 
   /** A block comes for a height that is stored. */
   #meet(holder: Segment, { blockNumber, hash }: NewBlock): Insertion {
-    const stored = this.#hashIn(holder, blockNumber)
+    const stored = this.#list.hashIn(holder, blockNumber)
     if (equalBytes(stored, hash)) return { outcome: "stored" }
     const removed: Array<Removal> = []
     if (!holder.anchored && this.#contest(blockNumber)) {
@@ -299,18 +273,14 @@ export class Segments {
   #anchor(segment: Segment, blockNumber: number, removed: Array<Removal>): void {
     // Inside a segment whose links nobody compared an anchor proves nothing of its neighbours.
     if (segment.anchored || !segment.linked) return
-    const at = this.#list.indexOf(segment)
-    const parts: Array<Segment> = [{ ...this.#upTo(segment, blockNumber), anchored: true }]
-    if (blockNumber < segment.to) parts.push(this.#from(segment, blockNumber + 1))
-    this.#list.splice(at, 1, ...parts)
-    this.#spread(this.#merge(at), removed)
+    this.#spread(this.#list.anchor(segment, blockNumber), removed)
   }
 
   /** Lets the anchor of the segment at `at` reach down as far as blocks link. */
   #spread(at: number, removed: Array<Removal>): void {
     for (let i = at; i > 0;) {
-      const upper = this.#list[i]!
-      const lower = this.#list[i - 1]!
+      const upper = this.#list.all()[i]!
+      const lower = this.#list.all()[i - 1]!
       if (lower.to !== upper.from - 1 || lower.anchored) return
       if (!equalBytes(lower.lastHash, upper.firstParentHash)) {
         const step = this.#suspects.get(lower.to) ?? 1
@@ -318,8 +288,7 @@ export class Segments {
       }
       this.#suspects.delete(lower.to)
       if (!lower.linked) return
-      this.#list[i - 1] = { ...lower, anchored: true }
-      i = this.#merge(i - 1)
+      i = this.#list.anchor(lower, lower.to)
     }
   }
 
@@ -351,79 +320,11 @@ export class Segments {
 
   /** Removes blocks that all lie in one segment, which is not anchored. */
   #remove(from: number, to: number, proven: boolean, removed: Array<Removal>): void {
-    const at = this.#indexOf(from)
-    const segment = this.#list[at]!
-    const left: Array<Segment> = []
-    if (segment.from < from) left.push(this.#upTo(segment, from - 1))
-    if (segment.to > to) left.push(this.#from(segment, to + 1))
-    this.#list.splice(at, 1, ...left)
+    this.#list.remove(from, to)
     if (this.#suspects.size > 0) this.#suspects.delete(to)
     removed.push({ from, to, proven })
   }
-
-  /** Puts a block between the segments around index `at`, and gives the index of its segment. */
-  #place(at: number, block: NewBlock, how: SegmentChecks, anchored: boolean): number {
-    this.#list.splice(at, 0, {
-      from: block.blockNumber,
-      to: block.blockNumber,
-      firstParentHash: block.parentHash.slice(),
-      lastHash: block.hash.slice(),
-      anchored,
-      checks: how.checks,
-      linked: how.linked,
-    })
-    return this.#merge(at)
-  }
-
-  /** Joins the segment at `at` with its neighbours where they are alike; gives its new index. */
-  #merge(at: number): number {
-    let index = at
-    if (this.#joinWithNext(index - 1)) index -= 1
-    this.#joinWithNext(index)
-    return index
-  }
-
-  #joinWithNext(at: number): boolean {
-    const lower = this.#list[at]
-    const upper = this.#list[at + 1]
-    if (lower === undefined || upper === undefined || !alike(lower, upper)) return false
-    this.#list.splice(at, 2, { ...lower, to: upper.to, lastHash: upper.lastHash })
-    return true
-  }
-
-  /** The index of the first segment that ends at or above the block. */
-  #indexOf(blockNumber: number): number {
-    let low = 0
-    let high = this.#list.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (this.#list[middle]!.to < blockNumber) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
-
-  #hashIn(segment: Segment, blockNumber: number): Uint8Array {
-    return blockNumber === segment.to ? segment.lastHash : this.#linkOf(blockNumber).hash
-  }
-
-  #upTo(segment: Segment, to: number): Segment {
-    return to === segment.to ? segment : { ...segment, to, lastHash: this.#linkOf(to).hash }
-  }
-
-  #from(segment: Segment, from: number): Segment {
-    return from === segment.from
-      ? segment
-      : { ...segment, from, firstParentHash: this.#linkOf(from).parentHash }
-  }
 }
-
-/** Whether two segments are neighbours that are to be one. */
-const alike = (lower: Segment, upper: Segment): boolean =>
-  lower.to + 1 === upper.from &&
-  lower.anchored === upper.anchored &&
-  lower.checks === upper.checks &&
-  (!lower.linked || equalBytes(lower.lastHash, upper.firstParentHash))
 
 const refused = (
   reason: RefusalReason,

@@ -8,6 +8,7 @@ import {
   allForkIds,
   checkForkId,
   forkIdAt,
+  forkIdFits,
 } from "../../src/chain/forkId.ts"
 import { crc32 } from "node:zlib"
 import { fromHex, toHex } from "../../src/domain/hex.ts"
@@ -307,5 +308,28 @@ describe("checkForkId", () => {
       }),
       { numRuns: 1000 },
     )
+  })
+})
+
+describe("forkIdFits", () => {
+  const now = mainnet.forkTimes.at(-1)! + 1
+
+  it("is true of every fork state of the chain with the fork that came next", () => {
+    for (const id of allForkIds(mainnet)) {
+      assert.isTrue(forkIdFits(mainnet, id, now), toHex(id.hash))
+    }
+  })
+
+  it("is false of who stayed behind, and of another chain", () => {
+    for (const { hash } of allForkIds(mainnet).slice(0, -1)) {
+      assert.isFalse(forkIdFits(mainnet, { hash, next: 0n }, now), toHex(hash))
+    }
+    assert.isFalse(forkIdFits(mainnet, allForkIds(sepolia).at(-1)!, now))
+  })
+
+  it("is false of who expects a fork that is over, and lacked by us", () => {
+    const { hash } = allForkIds(mainnet).at(-1)!
+    assert.isFalse(forkIdFits(mainnet, { hash, next: BigInt(now) }, now))
+    assert.isTrue(forkIdFits(mainnet, { hash, next: BigInt(now) + 1n }, now))
   })
 })

@@ -1,41 +1,22 @@
 /** What the flags of `annals devnet` come to: defaults, and what does not go together. */
 import { assert, describe, it } from "vitest"
 import {
+  devnetFlags,
   devnetOptions,
   type DevnetOptions,
   type RawDevnetOptions,
 } from "../../src/cli/devnetOptions.ts"
+import { nothingGiven } from "../../src/cli/flags.ts"
 import { faultKinds } from "../../src/devnet/faults.ts"
 
-const nothing: RawDevnetOptions = {
-  network: undefined,
-  chain: [],
-  generate: undefined,
-  head: undefined,
-  "block-time-ms": undefined,
-  "fork-at": undefined,
-  fork: [],
-  control: false,
-  shape: undefined,
-  seed: undefined,
-  peers: undefined,
-  eth: undefined,
-  port: undefined,
-  "latency-ms": undefined,
-  "bandwidth-mbit": undefined,
-  discovery: false,
-  bootnode: [],
-  fault: [],
-}
-
 const devnet = (given: Partial<RawDevnetOptions>): DevnetOptions => {
-  const options = devnetOptions({ ...nothing, ...given })
+  const options = devnetOptions({ ...nothingGiven(devnetFlags), ...given })
   assert(options.ok, JSON.stringify(options))
   return options.value
 }
 
 const refusal = (given: Partial<RawDevnetOptions>): string => {
-  const options = devnetOptions({ ...nothing, ...given })
+  const options = devnetOptions({ ...nothingGiven(devnetFlags), ...given })
   assert(!options.ok, JSON.stringify(options))
   return options.reason
 }

@@ -1,21 +1,10 @@
 import { assert, describe, it } from "vitest"
 import { prepareCommandLine } from "../../src/cli/commandLine.ts"
+import { nothingGiven } from "../../src/cli/flags.ts"
 import { peersFlags, peersOptions, type RawPeersOptions } from "../../src/cli/peersOptions.ts"
 
 const raw = (given: Partial<RawPeersOptions> = {}): RawPeersOptions => ({
-  json: false,
-  for: undefined,
-  network: undefined,
-  peer: [],
-  "no-discovery": false,
-  bootnode: [],
-  "dns-tree": [],
-  "max-peers": undefined,
-  "max-concurrent-dials": undefined,
-  port: undefined,
-  "max-outbound": undefined,
-  "max-inbound": undefined,
-  "timeout-ms": undefined,
+  ...nothingGiven(peersFlags),
   ...given,
 })
 

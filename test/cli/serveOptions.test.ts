@@ -1,23 +1,16 @@
+/** What the flags of a server come to, alone and beside a sync. */
 import { assert, describe, it } from "vitest"
-import { type RawServerOptions, serveOptions } from "../../src/cli/serveOptions.ts"
+import { nothingGiven } from "../../src/cli/flags.ts"
+import {
+  type RawServerOptions,
+  serveFlags,
+  serveOptions,
+  serverFlags,
+} from "../../src/cli/serveOptions.ts"
 import { defaultRpcLimits } from "../../src/rpc/rpcLimits.ts"
+import { ingest, ingestRefusal } from "./givenSync.ts"
 
-const raw = (given: Partial<RawServerOptions>) => ({
-  "http-host": undefined,
-  "http-port": undefined,
-  "http-vhost": [],
-  "cors-origin": [],
-  "rpc-max-request-mib": undefined,
-  "rpc-max-response-mib": undefined,
-  "rpc-max-batch": undefined,
-  "rpc-max-connections": undefined,
-  "rpc-max-block-range": undefined,
-  "rpc-max-logs": undefined,
-  "rpc-max-filters": undefined,
-  "rpc-call-timeout-ms": undefined,
-  "data-dir": undefined,
-  ...given,
-})
+const raw = (given: Partial<RawServerOptions>) => ({ ...nothingGiven(serveFlags), ...given })
 
 describe("serveOptions", () => {
   it("listens on this machine only, allows no page, and has limits, unless told otherwise", () => {
@@ -78,4 +71,29 @@ describe("serveOptions", () => {
       if (!checked.ok) assert.match(checked.reason, /^--cors-origin [^\n]+$/)
     },
   )
+})
+
+describe("a sync that serves", () => {
+  it("serves only where it is asked to, with the same options", () => {
+    assert.isUndefined(ingest({}).serve)
+    const { serve } = ingest({ serve: true, "http-port": 0, "rpc-max-batch": 4 })
+    assert.deepEqual(serve, {
+      host: "127.0.0.1",
+      port: 0,
+      hosts: [],
+      origins: [],
+      limits: { ...defaultRpcLimits, batchCalls: 4 },
+    })
+  })
+
+  it.each(Object.entries(serverFlags))("refuses --%s without --serve", (name, { kind }) => {
+    const values = { integer: 1, text: "x", list: ["x"] }
+    assert.strictEqual(ingestRefusal({ [name]: values[kind] }), `--${name} goes with --serve`)
+  })
+
+  it("refuses a benchmark, and what a server is refused", () => {
+    const profile = ingestRefusal({ serve: true, benchmark: "profile" })
+    assert.strictEqual(profile, "--serve does not go with --benchmark")
+    assert.include(ingestRefusal({ serve: true, "cors-origin": ["a"] }), "--cors-origin takes")
+  })
 })

@@ -1,15 +1,9 @@
 import { assert, describe, it } from "vitest"
-import { tablesOptions, type RawTablesOptions } from "../../src/cli/tablesOptions.ts"
+import { nothingGiven } from "../../src/cli/flags.ts"
+import { tablesFlags, tablesOptions, type RawTablesOptions } from "../../src/cli/tablesOptions.ts"
 
 const raw = (given: Partial<RawTablesOptions>): RawTablesOptions => ({
-  tables: [],
-  contract: [],
-  topic0: [],
-  "start-block": undefined,
-  "end-block": undefined,
-  senders: false,
-  json: false,
-  "data-dir": undefined,
+  ...nothingGiven(tablesFlags),
   ...given,
 })
 

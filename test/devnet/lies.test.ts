@@ -9,7 +9,8 @@ import { type Asked, lieAbout, type LieKind, lieKinds } from "../../src/devnet/l
 import { readHeader } from "../../src/domain/header.ts"
 import { carriedBloom, receiptsBloom } from "../../src/domain/receipts.ts"
 import { checkHeaders } from "../../src/fetch/checkHeaders.ts"
-import { type Check, checkBlock } from "../../src/process/checkBlock.ts"
+import { checkBlock } from "../../src/process/checkBlock.ts"
+import { checks } from "../../src/process/checks.ts"
 import type { EthRequest } from "../../src/wire/ethMessages.ts"
 import { ETH_VERSIONS, type EthVersion } from "../../src/wire/hello.ts"
 import { statusOf } from "../wire/support.ts"
@@ -18,15 +19,6 @@ const light = generateChain({ blocks: 12, shape: "light", seed: 5 })
 const tiny = generateChain({ blocks: 40, shape: "tiny", seed: 5 })
 const hashes = (numbers: ReadonlyArray<number>, chain = light) =>
   numbers.map((number) => chain.hashAt(number)!)
-
-const checks: ReadonlySet<Check> = new Set([
-  "links",
-  "transactions",
-  "uncles",
-  "withdrawals",
-  "receipts",
-  "bloom",
-])
 
 const headersRequest = (start: number, limit: number): EthRequest => ({
   _tag: "GetBlockHeaders",
@@ -76,7 +68,7 @@ const verdictOn = (lie: LieKind, version: EthVersion, number: number): string =>
       receipts: said(lie, version, receiptsRequest([number])).told[0]!.slice(),
       receiptsForm: version === 68 ? 68 : 69,
     },
-    checks,
+    new Set(checks),
   )
   return result._tag === "Passed" ? "passed" : `${result.part}: ${result.what}`
 }

@@ -1,4 +1,4 @@
-import { createCustomCommon, Hardfork, Mainnet } from "@ethereumjs/common"
+import { Hardfork } from "@ethereumjs/common"
 import { type Input, RLP } from "@ethereumjs/rlp"
 import { createTx, type TypedTransaction, type TypedTxData } from "@ethereumjs/tx"
 import { FastCheck as fc } from "effect"
@@ -20,30 +20,11 @@ import {
   transactionType,
 } from "../../src/domain/transactions.ts"
 import { anyTransaction, fixed } from "../support/arbitraryBlocks.ts"
+import { commonOf } from "../support/otherLibrary.ts"
 
 const CHAIN_ID = 1337
-const unused = (): never => {
-  throw new Error("no blob has to be looked at")
-}
-const common = createCustomCommon({ chainId: CHAIN_ID }, Mainnet, {
-  hardfork: Hardfork.Prague,
-  // The library wants one for blob transactions, even where there are no blobs.
-  customCrypto: {
-    kzg: {
-      blobToKzgCommitment: unused,
-      computeBlobProof: unused,
-      verifyProof: unused,
-      verifyBlobProofBatch: unused,
-      computeCells: unused,
-      computeCellsAndProofs: unused,
-      recoverCellsAndProofs: unused,
-      verifyCellKzgProofBatch: unused,
-    },
-  },
-})
-const before155 = createCustomCommon({ chainId: CHAIN_ID }, Mainnet, {
-  hardfork: Hardfork.Homestead,
-})
+const common = commonOf(CHAIN_ID)
+const before155 = commonOf(CHAIN_ID, Hardfork.Homestead)
 
 const uint = (bits: number) => fc.bigInt({ min: 0n, max: 2n ** BigInt(bits) - 1n })
 const hex = (length: number) => fixed(length).map((bytes): `0x${string}` => `0x${toHex(bytes)}`)

@@ -58,8 +58,7 @@ export const agreeBytes = (actual: Uint8Array, expected: Uint8Array, promise: st
 }
 
 /** A class of errors by which a decoder may refuse. */
-// oxlint-disable-next-line typescript/no-explicit-any -- classes are told by `instanceof` alone
-type ErrorClass = abstract new (...fields: any) => Error
+type ErrorClass = abstract new (...fields: never) => Error
 
 /** What `read` gives; undefined when it refuses with an error of one of these classes. */
 export const attempt = <A>(read: () => A, ...allowed: ReadonlyArray<ErrorClass>): A | undefined => {

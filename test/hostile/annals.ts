@@ -13,7 +13,7 @@ import { BlockRanges } from "../../src/domain/blockRanges.ts"
 import { publicKey } from "../../src/domain/secp256k1.ts"
 import { Blame } from "../../src/fetch/Blame.ts"
 import { ByteGate } from "../../src/fetch/ByteGate.ts"
-import { ingestStages } from "../../src/modes/ingest.ts"
+import { ingestStages } from "../../src/modes/ingestStages.ts"
 import { IngestStats } from "../../src/observe/IngestStats.ts"
 import { Stats } from "../../src/observe/Stats.ts"
 import { Dialer } from "../../src/peers/Dialer.ts"
@@ -29,6 +29,7 @@ import { WorkList } from "../../src/scheduler/WorkList.ts"
 import { HistoryAnswers } from "../../src/serving/HistoryAnswers.ts"
 import { HistoryReader } from "../../src/serving/HistoryReader.ts"
 import { OurHead } from "../../src/serving/OurHead.ts"
+import { checks } from "../../src/process/checks.ts"
 import { Settings } from "../../src/Settings.ts"
 import { Store } from "../../src/write/Store.ts"
 import { commitDefaults } from "../../src/write/storeProtocol.ts"
@@ -41,8 +42,6 @@ export const servedChain = generateChain({ blocks: BLOCKS, shape: "light", seed:
 
 const host = "127.0.0.1"
 const spec = generatedChainSpec()
-const checks = ["links", "transactions", "uncles", "withdrawals", "receipts", "bloom"] as const
-
 /** Each phase of opening may take so long: the slow ones are many. */
 export const DEADLINE_MS = 1_000
 const deadlines = {

@@ -3,7 +3,8 @@ import { assert, describe, it } from "vitest"
 import { encodeBytes, encodeList, encodeUint } from "../../src/domain/rlp.ts"
 import { orderedTrieRoot } from "../../src/domain/trieRoot.ts"
 import { receipts68To69, receiptsRoot } from "../../src/domain/receipts.ts"
-import { type Check, checkBlock, type UncheckedBlock } from "../../src/process/checkBlock.ts"
+import { checkBlock, type UncheckedBlock } from "../../src/process/checkBlock.ts"
+import type { Check } from "../../src/process/checks.ts"
 import {
   ALL_CHECKS,
   blockOf,

@@ -6,17 +6,11 @@ import type { ServedChain } from "../../src/devnet/servedChain.ts"
 import { keccak256 } from "../../src/domain/keccak.ts"
 import type { ReceiptsForm } from "../../src/domain/receiptList.ts"
 import { encodeList, RlpReader } from "../../src/domain/rlp.ts"
-import type { Check, UncheckedBlock } from "../../src/process/checkBlock.ts"
+import type { UncheckedBlock } from "../../src/process/checkBlock.ts"
+import { checks, type Check } from "../../src/process/checks.ts"
 
 /** Every check that there is. */
-export const ALL_CHECKS: ReadonlySet<Check> = new Set<Check>([
-  "links",
-  "transactions",
-  "uncles",
-  "withdrawals",
-  "receipts",
-  "bloom",
-])
+export const ALL_CHECKS: ReadonlySet<Check> = new Set(checks)
 
 /** Block `blockNumber` of a chain; undefined where the chain has no receipts for it. */
 export const blockOf = (

@@ -3,7 +3,6 @@
  * header, transaction, receipt and withdrawal is in one of them.
  */
 import { readFileSync } from "node:fs"
-import { createCustomCommon, Hardfork, Mainnet } from "@ethereumjs/common"
 import { createTxFromRPC } from "@ethereumjs/tx"
 import { assert, beforeAll, describe, it } from "vitest"
 import type { BlobParameters } from "../../src/chain/chainSpec.ts"
@@ -35,25 +34,11 @@ import type { StoredBlock } from "../../src/rpc/ChainReader.ts"
 import type { JsonObject, JsonValue } from "../../src/rpc/json.ts"
 import { logObject } from "../../src/rpc/logObject.ts"
 import { receiptObject, receiptObjects } from "../../src/rpc/receiptObject.ts"
+import { headerFields } from "../support/expectedBlocks.ts"
 import { fixture, fixturesDir } from "../support/fixtures.ts"
+import { commonOf } from "../support/otherLibrary.ts"
 import { type FixtureChain, fixtureChain, storedBlocks } from "./fixtureChains.ts"
 import { blockLogs } from "./memoryReader.ts"
-
-const unused = (): never => {
-  throw new Error("no blob is looked into")
-}
-
-/** The library wants one for blob transactions, even where there are no blobs. */
-const kzg = {
-  blobToKzgCommitment: unused,
-  computeBlobProof: unused,
-  verifyProof: unused,
-  verifyBlobProofBatch: unused,
-  computeCells: unused,
-  computeCellsAndProofs: unused,
-  recoverCellsAndProofs: unused,
-  verifyCellKzgProofBatch: unused,
-}
 
 const text = (value: JsonValue | undefined): string =>
   typeof value === "string" ? value : assert.fail("no text")
@@ -74,34 +59,12 @@ const isObject = (value: JsonValue): value is JsonObject =>
 const list = (value: JsonValue | undefined): ReadonlyArray<JsonObject> =>
   items(value).map((item) => (isObject(item) ? item : assert.fail("no object")))
 
-const QUANTITIES = ["difficulty", "number", "gasLimit", "gasUsed", "timestamp"]
-const HEADER_FIELDS = [
-  "parentHash",
-  "sha3Uncles",
-  "miner",
-  "stateRoot",
-  "transactionsRoot",
-  "receiptsRoot",
-  "logsBloom",
-  ...QUANTITIES,
-  "extraData",
-  "mixHash",
-  "nonce",
-  "baseFeePerGas",
-  "withdrawalsRoot",
-  "blobGasUsed",
-  "excessBlobGas",
-  "parentBeaconBlockRoot",
-  "requestsHash",
-]
-const NUMBERS = new Set([...QUANTITIES, "baseFeePerGas", "blobGasUsed", "excessBlobGas"])
-
 /** RLP of the header that an object shows. */
 const headerOf = (object: JsonObject): Uint8Array =>
   encodeList(
-    HEADER_FIELDS.filter((name) => name in object).map((name) =>
-      NUMBERS.has(name) ? uintOf(object[name]) : bytesOf(object[name]),
-    ),
+    headerFields
+      .filter(({ name }) => name in object)
+      .map(({ name, isQuantity }) => (isQuantity ? uintOf : bytesOf)(object[name])),
   )
 
 /** What the withdrawals trie holds of an object (EIP-4895). */
@@ -154,8 +117,7 @@ const assertReceipts = (block: StoredBlock, schedule: ReadonlyArray<BlobParamete
 
 /** Transactions made of objects by another library have the same hashes and senders. */
 const assertTransactions = async (block: StoredBlock, chainId: number): Promise<void> => {
-  const options = { hardfork: Hardfork.Prague, customCrypto: { kzg } }
-  const common = createCustomCommon({ chainId }, Mainnet, options)
+  const common = commonOf(chainId)
   const { transactions } = readBody(block.body)
   const full = list(blockObject(block, true)["transactions"])
   const receipts = receiptObjects(block, [])

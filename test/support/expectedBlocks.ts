@@ -6,11 +6,12 @@
  */
 import { readFileSync } from "node:fs"
 import { gunzipSync } from "node:zlib"
-import { createCustomCommon, Hardfork, Mainnet, type Common } from "@ethereumjs/common"
+import type { Common } from "@ethereumjs/common"
 import { type Decoded, type NestedUint8Array, RLP } from "@ethereumjs/rlp"
 import { createTxFromRLP } from "@ethereumjs/tx"
 import { type Hex, keccak256, toHex } from "viem"
 import { fixture } from "./fixtures.ts"
+import { commonOf } from "./otherLibrary.ts"
 
 /** A JSON object. */
 export type Fields = Readonly<Record<string, unknown>>
@@ -48,10 +49,7 @@ export interface ExpectedChain {
 export const expectedChain = (name: string): ExpectedChain => {
   const genesis: Genesis = JSON.parse(readFileSync(fixture(`chains/${name}/genesis.json`), "utf8"))
   const { chainId } = genesis.config
-  const common = createCustomCommon({ chainId }, Mainnet, {
-    hardfork: Hardfork.Prague,
-    customCrypto: { kzg },
-  })
+  const common = commonOf(chainId)
   const blocks = blocksOf(gunzipSync(readFileSync(fixture(`chains/${name}/full.rlp.gz`))))
   const header = list(blocks.at(-1))[0]!
   return {
@@ -69,22 +67,6 @@ interface Genesis {
     readonly chainId: number
     readonly blobSchedule?: Readonly<Record<string, { readonly baseFeeUpdateFraction: number }>>
   } & Readonly<Record<string, unknown>>
-}
-
-const unused = (): never => {
-  throw new Error("no blob is looked into")
-}
-
-/** The library wants one for blob transactions, even where there are no blobs. */
-const kzg = {
-  blobToKzgCommitment: unused,
-  computeBlobProof: unused,
-  verifyProof: unused,
-  verifyBlobProofBatch: unused,
-  computeCells: unused,
-  computeCellsAndProofs: unused,
-  recoverCellsAndProofs: unused,
-  verifyCellKzgProofBatch: unused,
 }
 
 const blocksOf = (file: Uint8Array): ReadonlyArray<Item> => {
@@ -143,6 +125,9 @@ const HEADER: Table = [
   ["parentBeaconBlockRoot", hex],
   ["requestsHash", hex],
 ]
+
+/** The fields of a header's object in the header's order, and which of them are quantities. */
+export const headerFields = HEADER.map(([name, kind]) => ({ name, isQuantity: kind === quantity }))
 
 const WITHDRAWAL: Table = [
   ["index", quantity],

@@ -4,7 +4,7 @@
  */
 import { Duration, Effect, Fiber, Layer } from "effect"
 import * as TestClock from "effect/TestClock"
-import { followStages } from "../../src/modes/ingest.ts"
+import { followStages } from "../../src/modes/ingestStages.ts"
 import { generatedChainSpec } from "../../src/devnet/generatedChain.ts"
 import type { LiveChain } from "../../src/devnet/liveChain.ts"
 import type { ServedChain } from "../../src/devnet/servedChain.ts"
@@ -25,14 +25,13 @@ import { Reputation } from "../../src/peers/Reputation.ts"
 import { Chain } from "../../src/chain/Chain.ts"
 import { WorkList } from "../../src/scheduler/WorkList.ts"
 import { OurHead } from "../../src/serving/OurHead.ts"
+import { checks } from "../../src/process/checks.ts"
 import { Settings } from "../../src/Settings.ts"
 import { Store, type StoreShape } from "../../src/write/Store.ts"
 import { commitDefaults, type TrustedHash } from "../../src/write/storeProtocol.ts"
 import { Writer } from "../../src/write/Writer.ts"
 import { fakePeer, type FakePeerOptions } from "./FakePeer.ts"
 import { freshDirectory } from "./ingestRun.ts"
-
-const checks = ["links", "transactions", "uncles", "withdrawals", "receipts", "bloom"] as const
 
 /** A peer in memory that serves what its chain is at the moment. */
 export const livePeer = <Live extends Pick<LiveChain, "current">>(

@@ -10,7 +10,7 @@ import { BlockRanges } from "../../src/domain/blockRanges.ts"
 import { generatedChainSpec } from "../../src/devnet/generatedChain.ts"
 import { Blame } from "../../src/fetch/Blame.ts"
 import { ByteGate } from "../../src/fetch/ByteGate.ts"
-import { ingestStages } from "../../src/modes/ingest.ts"
+import { ingestStages } from "../../src/modes/ingestStages.ts"
 import { IngestStats } from "../../src/observe/IngestStats.ts"
 import { Stats } from "../../src/observe/Stats.ts"
 import { type Serves, servesAll } from "../../src/peers/Peer.ts"
@@ -19,13 +19,12 @@ import { Reputation } from "../../src/peers/Reputation.ts"
 import type { CheckPool } from "../../src/process/CheckPool.ts"
 import { Scheduler } from "../../src/scheduler/Scheduler.ts"
 import { WorkList } from "../../src/scheduler/WorkList.ts"
+import { checks } from "../../src/process/checks.ts"
 import { Settings, type SettingsShape } from "../../src/Settings.ts"
 import { Store } from "../../src/write/Store.ts"
 import { commitDefaults, type TrustedHash } from "../../src/write/storeProtocol.ts"
 import { Writer } from "../../src/write/Writer.ts"
 import type { FakePeer } from "./FakePeer.ts"
-
-const checks = ["links", "transactions", "uncles", "withdrawals", "receipts", "bloom"] as const
 
 /** A peer of a run. */
 export interface RunPeer extends FakePeer {

@@ -1,35 +1,40 @@
 /** The store read for JSON-RPC, with and without its index, beside a writer. */
-import { readFileSync, rmSync, writeFileSync } from "node:fs"
-import path from "node:path"
-import { RLP } from "@ethereumjs/rlp"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FastCheck as fc, Fiber, Layer, Logger, Runtime } from "effect"
 import type { BlockRange } from "../../src/domain/blockRanges.ts"
-import { generateChain } from "../../src/devnet/generatedChain.ts"
 import { toHex } from "../../src/domain/hex.ts"
 import {
   ChainReader,
-  type ChainReaderShape,
   type LogFilter,
   type StoredLog,
   TooManyLogs,
 } from "../../src/rpc/ChainReader.ts"
 import { logObject } from "../../src/rpc/logObject.ts"
-import { INDEX_FILE } from "../../src/write/chainIndex/ChainIndexDatabase.ts"
 import { buildAll } from "../../src/write/chainIndex/ChainIndexing.ts"
 import { layerChainReader } from "../../src/write/ChainReaderSession.ts"
 import {
   arbitraryFilter,
   hashesOf,
-  logsOf,
-  passes,
   plain,
   readerOf,
   storeOf,
   writeInto,
 } from "./chainReaderSupport.ts"
 import {
-  allChecks,
+  allLogs,
+  arbitraryRange,
+  chain,
+  compare,
+  compareNow,
+  EVERYTHING,
+  expected,
+  hashOf,
+  LAST,
+  limits,
+  numbers,
+  within,
+} from "./chainReaderWorld.ts"
+import {
   payloadOf,
   payloads,
   query,
@@ -39,55 +44,8 @@ import {
   writeNow,
 } from "./support.ts"
 
-/** A whole group, a part of the next one, and blocks that are not settled. */
-const LAST = 1_300
-const chain = generateChain({ blocks: LAST, shape: "tiny", seed: 31 })
-const other = generateChain({ blocks: LAST, shape: "tiny", seed: 32 })
-const numbers = Array.from({ length: LAST + 1 }, (_, n) => n)
-const allLogs = numbers.flatMap((n) => logsOf(chain, n))
-const EVERYTHING: LogFilter = { addresses: [], topics: [] }
-const limits = { results: 1_000_000, bytes: 1e12, ms: 60_000 }
-
 const textOf = (found: ReadonlyArray<StoredLog>) =>
   JSON.stringify(found.map((log) => logObject(log, false)))
-
-const within = ([from, to]: BlockRange, logs = allLogs) =>
-  logs.filter(({ block }) => block >= from && block <= to)
-
-const arbitraryRange = fc
-  .tuple(fc.nat(LAST), fc.nat(LAST))
-  .map(([a, b]) => [Math.min(a, b), Math.max(a, b)] as const)
-
-/** Asks random questions and holds the answers against all logs. */
-const compare = Effect.fnUntraced(function* (reader: ChainReaderShape, runs: number) {
-  const run = Runtime.runPromise(yield* Effect.runtime())
-  yield* Effect.promise(() =>
-    fc.assert(
-      fc.asyncProperty(arbitraryFilter(allLogs), arbitraryRange, async (filter, range) => {
-        const found = await run(reader.logs(filter, range, limits))
-        const expected = within(range).filter((log) => passes(filter, log))
-        assert.deepEqual(found.map(plain), expected)
-      }),
-      { numRuns: runs },
-    ),
-  )
-})
-
-const withoutLogs = (receipts: Uint8Array): Uint8Array => {
-  const list = RLP.decode(receipts)
-  if (!Array.isArray(list)) throw new TypeError("no list")
-  return RLP.encode(list.map((one) => (Array.isArray(one) ? one.slice(0, 3).concat([[]]) : one)))
-}
-
-/** The chain as a peer tells it that leaves the logs of one block out. */
-const without = (blockNumber: number): ReturnType<typeof payloads> => {
-  const all = payloads(chain, 0, 400)
-  const block = all[blockNumber]!
-  all[blockNumber] = { ...block, receipts: withoutLogs(block.receipts) }
-  return all
-}
-
-const hashOf = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, "hex"))
 
 describe("logs of a range", () => {
   it.scoped("are those that a scan of all logs finds, over indexed and other blocks", () =>
@@ -100,7 +58,7 @@ describe("logs of a range", () => {
           yield* buildAll(directory)
         }),
       )
-      yield* readerOf(directory)(Effect.flatMap(ChainReader, (reader) => compare(reader, 250)))
+      yield* compareNow(directory, 250)
     }),
   )
 
@@ -136,9 +94,8 @@ describe("logs of a range", () => {
           const [log] = allLogs
           const filter = { addresses: [hashOf(log!.address)], topics: [] }
           const found = yield* reader.logs(filter, [0, LAST - 64], limits)
-          const expected = within([0, LAST - 64]).filter((each) => passes(filter, each))
-          assert.isAbove(expected.length, 0)
-          assert.deepEqual(found.map(plain), expected)
+          assert.isNotEmpty(found)
+          assert.deepEqual(found.map(plain), expected(filter, [0, LAST - 64]))
         }),
       )
     }),
@@ -176,8 +133,7 @@ describe("logs of a range", () => {
           const run = Runtime.runPromise(yield* Effect.runtime())
           const check = async (filter: LogFilter, range: BlockRange, results: number) => {
             const bounded = { ...limits, results }
-            const count = (part: BlockRange) =>
-              within(part).filter((log) => passes(filter, log)).length
+            const count = (part: BlockRange) => expected(filter, part).length
             const answer = await run(Effect.either(logs(filter, range, bounded)))
             if (answer._tag === "Right") {
               assert.isTrue(count(range) <= results || range[0] === range[1])
@@ -284,178 +240,6 @@ describe("logs of a range", () => {
   )
 })
 
-const fileOf = (directory: string): string => path.join(directory, INDEX_FILE)
-
-const compareNow = (directory: string, runs: number) =>
-  readerOf(directory)(Effect.flatMap(ChainReader, (reader) => compare(reader, runs)))
-
-describe("the index", () => {
-  it.scoped("is done without where its file is damaged, and is made again", () =>
-    Effect.gen(function* () {
-      const directory = yield* storeOf(chain, 0, LAST)
-      yield* buildAll(directory)
-      const whole = readFileSync(fileOf(directory))
-      const holes = Uint8Array.from(whole)
-      for (let at = 20_000; at < holes.length; at += 700) holes[at]! ^= 0x55
-      for (const bytes of [Buffer.from("no database"), whole.subarray(0, 40_000), holes]) {
-        writeFileSync(fileOf(directory), bytes)
-        yield* compareNow(directory, 25)
-      }
-      writeFileSync(fileOf(directory), "no database")
-      yield* buildAll(directory)
-      yield* compareNow(directory, 25)
-      assert.isAbove(readFileSync(fileOf(directory)).length, 20_000)
-    }),
-  )
-
-  it.scoped("of another version or another chain is made again", () =>
-    Effect.gen(function* () {
-      const directory = yield* storeOf(chain, 0, LAST)
-      const changes = [
-        "PRAGMA user_version = 0",
-        "UPDATE meta SET value = '0x00' WHERE key = 'genesis_hash'",
-      ]
-      for (const change of changes) {
-        yield* buildAll(directory)
-        yield* query(directory, change, [], INDEX_FILE)
-        yield* query(directory, "DELETE FROM postings", [], INDEX_FILE)
-        yield* compareNow(directory, 25)
-        yield* buildAll(directory)
-        const [row] = yield* query(directory, "SELECT count(*) FROM postings", [], INDEX_FILE)
-        assert.isAbove(Number(row?.[0]), 0)
-        yield* compareNow(directory, 25)
-      }
-    }),
-  )
-
-  it.scoped(
-    "is not believed about blocks that were replaced, before it is built again and after",
-    () =>
-      Effect.gen(function* () {
-        const directory = yield* storeOf(other, 0, LAST)
-        yield* buildAll(directory)
-        // The trusted hash of another chain takes the stored blocks out, from the top down.
-        const trusted = [{ blockNumber: LAST, hash: chain.hashAt(LAST)! }]
-        yield* withStore(syncOptions(directory, { trusted }), (store) =>
-          Effect.gen(function* () {
-            for (let n = LAST; n > 0; n--) yield* Effect.fork(store.write([payloadOf(chain, n)]))
-            yield* Effect.yieldNow()
-            yield* store.flush
-          }),
-        )
-        const [row] = yield* query(directory, "SELECT count(*) FROM blocks WHERE block_number > 0")
-        assert.strictEqual(Number(row?.[0]), LAST)
-        yield* compareNow(directory, 60)
-        yield* buildAll(directory)
-        yield* compareNow(directory, 60)
-        const place = readerOf(directory)(
-          Effect.gen(function* () {
-            const { placeOf } = yield* ChainReader
-            const [gone] = numbers.flatMap((n) => hashesOf(other, n))
-            return yield* placeOf(hashOf(gone!))
-          }),
-        )
-        assert.isUndefined(yield* place)
-      }),
-  )
-})
-
-describe("the index of a store without links", () => {
-  it.scoped("is not believed about a single block that was replaced in the middle", () =>
-    Effect.gen(function* () {
-      const directory = yield* temporaryDirectory
-      const checks = allChecks.filter((check) => check !== "links")
-      const write = (from: typeof chain, first: number, last: number) =>
-        withStore(syncOptions(directory, { checks }), (store) =>
-          writeNow(store, payloads(from, first, last)),
-        )
-      const logged = within([0, 200]).at(-1)!.block
-      yield* write(chain, 0, logged - 1)
-      yield* write(other, logged, logged)
-      yield* write(chain, logged + 1, 400)
-      yield* buildAll(directory)
-      const gone = [logged, logged] as const
-      for (const table of ["payloads", "blocks"]) {
-        yield* query(directory, `DELETE FROM ${table} WHERE block_number = ?`, [logged])
-      }
-      yield* query(directory, "DELETE FROM coverage")
-      const row = "INSERT INTO coverage VALUES ('payloads', ?, ?, 0, ?)"
-      for (const [from, to] of [
-        [0, logged - 1],
-        [logged + 1, 400],
-      ]) {
-        yield* query(directory, row, [from, to, [...checks].sort().join(",")])
-      }
-      yield* write(chain, ...gone)
-      yield* readerOf(directory)(
-        Effect.gen(function* () {
-          const { logs } = yield* ChainReader
-          for (const log of within(gone)) {
-            const filter = { addresses: [hashOf(log.address)], topics: [] }
-            const found = yield* logs(filter, [0, 400], limits)
-            assert.deepEqual(
-              found.map(plain),
-              within([0, 400]).filter((each) => passes(filter, each)),
-            )
-          }
-        }),
-      )
-    }),
-  )
-})
-
-describe("the index of a store that was made again", () => {
-  const logged = within([0, 200]).at(-1)!.block
-  const checks = ["links"] as const
-  const writeAll = (directory: string, blocks: ReturnType<typeof payloads>, verified: boolean) =>
-    withStore(syncOptions(directory, verified ? {} : { checks }), (store) =>
-      writeNow(store, blocks),
-    )
-  const findsAll = (directory: string) =>
-    readerOf(directory)(
-      Effect.gen(function* () {
-        const { logs } = yield* ChainReader
-        for (const log of within([logged, logged])) {
-          const filter = { addresses: [hashOf(log.address)], topics: [] }
-          const found = yield* logs(filter, [0, 400], limits)
-          assert.deepEqual(
-            found.map(plain),
-            within([0, 400]).filter((each) => passes(filter, each)),
-          )
-        }
-      }),
-    )
-
-  it.scoped("is not believed, though all hashes are the same", () =>
-    Effect.gen(function* () {
-      const directory = yield* temporaryDirectory
-      yield* writeAll(directory, without(logged), false)
-      yield* buildAll(directory)
-      for (const end of ["", "-wal", "-shm"])
-        rmSync(`${directory}/annals.db${end}`, { force: true })
-      yield* writeAll(directory, payloads(chain, 0, 400), false)
-      yield* findsAll(directory)
-    }),
-  )
-
-  it.scoped.each([true, false])(
-    "or whose unchecked blocks were fetched again, is not believed about those (checked then: %s)",
-    (verified) =>
-      Effect.gen(function* () {
-        const directory = yield* temporaryDirectory
-        yield* writeAll(directory, without(logged), false)
-        yield* buildAll(directory)
-        for (const table of ["payloads", "blocks", "coverage"]) {
-          yield* query(directory, `DELETE FROM ${table}`)
-        }
-        yield* writeAll(directory, payloads(chain, 0, 400), verified)
-        yield* findsAll(directory)
-        yield* buildAll(directory)
-        yield* findsAll(directory)
-      }),
-  )
-})
-
 describe("the place of a transaction", () => {
   it.scoped("is found for every one, indexed or not; for others there is none", () =>
     Effect.gen(function* () {
@@ -501,11 +285,11 @@ describe("the reader of the chain", () => {
         Effect.gen(function* () {
           const reader = yield* ChainReader
           for (const n of [5, 13, 20]) {
-            const expected = payloadOf(chain, n)
+            const written = payloadOf(chain, n)
             const block = yield* reader.blockAt(n)
             assert.strictEqual(block!.blockNumber, n)
             for (const part of ["hash", "header", "body", "receipts"] as const) {
-              assert.strictEqual(toHex(block![part]), toHex(expected[part]))
+              assert.strictEqual(toHex(block![part]), toHex(written[part]))
             }
             const header = yield* reader.headerAt(n)
             assert.strictEqual(toHex(header!.header), toHex(chain.headerAt(n)!))

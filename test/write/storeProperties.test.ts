@@ -3,11 +3,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, FastCheck as fc, TestClock, TestContext } from "effect"
 import { generateChain } from "../../src/devnet/generatedChain.ts"
 import { BlockRanges } from "../../src/domain/blockRanges.ts"
+import { checks } from "../../src/process/checks.ts"
 import type { StoreShape } from "../../src/write/Store.ts"
 import type { TablesRequest, WriteResult } from "../../src/write/storeProtocol.ts"
 import { optionalTables, type OptionalTable } from "../../src/write/tables.ts"
 import {
-  allChecks,
   blocksIn,
   copyAsKilled,
   coverageOf,
@@ -126,7 +126,7 @@ const runSession = (
       directory,
       {
         tables: reopened?.tables ?? ["logs"],
-        checks: reopened?.links === false ? ["receipts"] : allChecks,
+        checks: reopened?.links === false ? ["receipts"] : checks,
         trusted:
           reopened?.trusts === true ? [{ blockNumber: 15, hash: chains[0]!.hashAt(15)! }] : [],
       },

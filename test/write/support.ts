@@ -9,6 +9,7 @@ import { Effect, type Scope } from "effect"
 import { generateChain, generatedChainSpec } from "../../src/devnet/generatedChain.ts"
 import type { ServedChain } from "../../src/devnet/servedChain.ts"
 import { BlockRanges } from "../../src/domain/blockRanges.ts"
+import { checks } from "../../src/process/checks.ts"
 import { Store, type StoreShape } from "../../src/write/Store.ts"
 import type { BlockPayload } from "../../src/write/rows.ts"
 import type { StoreError } from "../../src/write/StoreError.ts"
@@ -35,8 +36,6 @@ export const payloadOf = (from: ServedChain, blockNumber: number): BlockPayload 
 export const payloads = (from: ServedChain, first: number, last: number): Array<BlockPayload> =>
   Array.from({ length: last - first + 1 }, (_, i) => payloadOf(from, first + i))
 
-export const allChecks = ["links", "transactions", "uncles", "withdrawals", "receipts", "bloom"]
-
 /** A directory that is gone when the scope ends. */
 export const temporaryDirectory: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(path.join(os.tmpdir(), "annals-store-"))),
@@ -55,7 +54,7 @@ export const syncOptions = (
     chainId: spec.chainId,
     genesisHash: spec.genesisHash,
     tables: [],
-    checks: allChecks,
+    checks,
     trusted: [],
     ...purpose,
   },

@@ -15,13 +15,12 @@
 import { Clock, Context, Duration, Effect, Exit, Layer } from "effect"
 import type { SyncReport } from "../../observe/syncReport.ts"
 import { countCall, countResponse } from "../../observe/Metrics.ts"
-import { ChainReader } from "../ChainReader.ts"
+import type { ChainReader } from "../ChainReader.ts"
 import { type CallContext, callHistoryMethod, historyMethods } from "../HistoryMethods.ts"
 import type { JsonValue } from "../json.ts"
-import { Filters } from "../live/Filters.ts"
+import type { Filters } from "../live/Filters.ts"
 import type { Subscriber } from "../live/Subscriptions.ts"
-import { parameters, parseLogQuery } from "../params.ts"
-import { invalidParams, RpcError, rpcCodes } from "../rpcError.ts"
+import { RpcError, rpcCodes } from "../rpcError.ts"
 import type { RpcLimits } from "../rpcLimits.ts"
 import { SenderCache } from "../senderCache.ts"
 import type { ByteBudget } from "./byteBudget.ts"
@@ -33,6 +32,7 @@ import {
   resultText,
   type RpcId,
 } from "./envelope.ts"
+import { type LiveCall, liveMethods } from "./LiveMethods.ts"
 import { LoopTurns } from "./LoopTurns.ts"
 import { callsAtOnce, resultsAtOnce } from "./serveSettings.ts"
 
@@ -109,9 +109,6 @@ interface Shared {
   /** Take back what calls have done, of those whose answers nobody will have. */
   readonly undos: Array<Effect.Effect<void>>
 }
-
-/** The text of a call's result. */
-type Result = Effect.Effect<string, RpcError, ChainReader | Filters>
 
 const answerText = Effect.fnUntraced(function* (text: string, site: CallSite) {
   const { limits } = site
@@ -211,13 +208,14 @@ const working = (
   undos: Array<Effect.Effect<void>>,
 ): Effect.Effect<string, RpcError, ChainReader | Filters> =>
   Effect.flatMap(Clock.currentTimeMillis, (beganMs) => {
-    const { limits } = shared.site
+    const { site, begun } = shared
+    const { limits, subscriber } = site
     const leftMs = limits.callMs - shared.workedMs
     if (leftMs <= 0) return Effect.fail(tooSlow(shared))
     const responseBytes = Math.max(0, shared.left - resultText(id, "").length)
     const within = { ...limits, responseBytes, callMs: leftMs }
     const give = (result: JsonValue) => resultWithin(id, result, shared)
-    return call(method, params, { shared, limits: within, give, undos }).pipe(
+    return call(method, params, site, { subscriber, limits: within, give, undos, begun }).pipe(
       Effect.timeoutFail({
         duration: Duration.millis(leftMs),
         onTimeout: () => tooSlow(shared),
@@ -242,22 +240,16 @@ const tooBusy = (): RpcError =>
 const tooSlow = ({ site }: Shared): RpcError =>
   new RpcError(rpcCodes.limitExceeded, `the call took longer than ${site.limits.callMs} ms`)
 
-/** What a call has at hand. */
-interface Calling {
-  readonly shared: Shared
-  /** What is left of the request's. */
-  readonly limits: RpcLimits
-  /** The text of the call's result, if there is room for it. */
-  readonly give: (result: JsonValue) => Effect.Effect<string, RpcError>
-  /** Is told what takes back what the call has done. */
-  readonly undos: Array<Effect.Effect<void>>
-}
-
-const call = (method: string, params: ReadonlyArray<unknown>, calling: Calling): Result => {
+const call = (
+  method: string,
+  params: ReadonlyArray<unknown>,
+  site: CallSite,
+  calling: LiveCall,
+): Effect.Effect<string, RpcError, ChainReader | Filters> => {
   const live = liveMethods.get(method)
-  const { shared, limits, give } = calling
+  const { limits, give } = calling
   return live === undefined
-    ? Effect.flatMap(callHistoryMethod(method, params, { ...shared.site, limits }), give)
+    ? Effect.flatMap(callHistoryMethod(method, params, { ...site, limits }), give)
     : live(params, calling)
 }
 
@@ -283,117 +275,6 @@ const resultWithin = (
     shared.releases.push(release)
     return Effect.succeed(answer)
   })
-
-type LiveMethod = (params: ReadonlyArray<unknown>, calling: Calling) => Result
-
-/** Makes what lives on and answers its id; `end` ends it, where nobody is told the id. */
-const made = <R>(
-  id: Effect.Effect<string, RpcError, R>,
-  end: (id: string) => Effect.Effect<boolean>,
-  { give, undos }: Calling,
-): Effect.Effect<string, RpcError, R> =>
-  Effect.uninterruptible(
-    Effect.flatMap(id, (id) => {
-      undos.push(Effect.asVoid(end(id)))
-      return give(id)
-    }),
-  )
-
-/** A poll may take a part of the time, so that it notices by itself that it has asked for too much. */
-const POLL_SHARE = 0.5
-
-/** What a parser throws is the client's error; anything else is a bug. */
-const parsed = <A>(parse: () => A): Effect.Effect<A, RpcError> =>
-  Effect.suspend(() => {
-    try {
-      return Effect.succeed(parse())
-    } catch (error) {
-      if (error instanceof RpcError) return Effect.fail(error)
-      throw error
-    }
-  })
-
-const idOf = (params: ReadonlyArray<unknown>): Effect.Effect<string, RpcError> =>
-  parsed(() => {
-    const [id] = parameters(params, 1)
-    if (typeof id === "string") return id
-    throw invalidParams("invalid argument 0: an id has to be a string")
-  })
-
-/** Where nothing can be told to the client unasked: over HTTP. */
-const noSubscriptions = (): RpcError =>
-  new RpcError(rpcCodes.methodNotFound, "notifications are for WebSockets: poll a filter instead")
-
-const liveMethods: ReadonlyMap<string, LiveMethod> = new Map<string, LiveMethod>([
-  [
-    "eth_newFilter",
-    (params, calling) =>
-      Effect.flatMap(
-        parsed(() => parseLogQuery(parameters(params, 1)[0])),
-        (query) =>
-          Effect.flatMap(Filters, ({ newLogFilter, uninstall }) =>
-            made(newLogFilter(query), uninstall, calling),
-          ),
-      ),
-  ],
-  [
-    "eth_newBlockFilter",
-    (params, calling) =>
-      Effect.zipRight(
-        parsed(() => parameters(params, 0)),
-        Effect.flatMap(Filters, ({ newBlockFilter, uninstall }) =>
-          made(newBlockFilter, uninstall, calling),
-        ),
-      ),
-  ],
-  [
-    "eth_getFilterChanges",
-    (params, { limits, give, undos }) =>
-      Effect.flatMap(idOf(params), (id) =>
-        Effect.flatMap(Filters, ({ changes }) =>
-          changes(id, {
-            limits: { ...limits, callMs: limits.callMs * POLL_SHARE },
-            give,
-            told: (undo) => undos.push(Effect.sync(undo)),
-          }),
-        ),
-      ),
-  ],
-  [
-    "eth_getFilterLogs",
-    (params, { limits, give }) =>
-      Effect.flatMap(idOf(params), (id) =>
-        Effect.flatMap(Filters, ({ logs }) => Effect.flatMap(logs(id, limits), give)),
-      ),
-  ],
-  [
-    "eth_uninstallFilter",
-    (params, { give }) =>
-      Effect.flatMap(idOf(params), (id) =>
-        Effect.flatMap(Filters, ({ uninstall }) => Effect.flatMap(uninstall(id), give)),
-      ),
-  ],
-  [
-    "eth_subscribe",
-    (params, calling) => {
-      const { subscriber } = calling.shared.site
-      if (subscriber === undefined) return Effect.fail(noSubscriptions())
-      const id = Effect.tap(subscriber.subscribe(params), (id) =>
-        Effect.sync(() => calling.shared.begun.push(id)),
-      )
-      return made(id, subscriber.unsubscribe, calling)
-    },
-  ],
-  [
-    "eth_unsubscribe",
-    (params, { shared: { site }, give }) => {
-      const { subscriber } = site
-      return subscriber === undefined
-        ? Effect.fail(noSubscriptions())
-        : Effect.flatMap(idOf(params), (id) => Effect.flatMap(subscriber.unsubscribe(id), give))
-    },
-  ],
-])
 
 const knownMethods: ReadonlySet<string> = new Set([...historyMethods, ...liveMethods.keys()])
 /** What takes long: logs of many blocks. */

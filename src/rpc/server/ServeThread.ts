@@ -8,11 +8,9 @@
  * Invariants: the thread ends with the scope, within {@link END_MS}. One that ends by itself is not
  * started again: whoever waits for `ended` is told.
  */
-import { existsSync } from "node:fs"
-import { Worker } from "node:worker_threads"
 import { Deferred, Duration, Effect, Runtime, type Scope } from "effect"
 import type { SyncReport } from "../../observe/syncReport.ts"
-import { endWithin } from "../../threads/EndWithin.ts"
+import { isProgram, startThread, type Thread } from "../../threads/Thread.ts"
 import { threadProgram } from "../../threads/threadProgram.ts"
 import type { Listening } from "./RpcServer.ts"
 import { ServeError } from "./ServeError.ts"
@@ -52,45 +50,50 @@ export const startServingWith = Effect.fn("ServeThread.start")(function* (
   voice: SyncVoice,
   program: string | undefined,
 ): Effect.fn.Return<Serving, ServeError, Scope.Scope> {
-  // A worker whose file is missing would fail only later, and elsewhere.
-  if (program === undefined || !existsSync(program)) {
+  if (!isProgram(program)) {
     return yield* lost("its program, serverThread.js, is missing: npm run build")
   }
   const listening = yield* Deferred.make<Listening, ServeError>()
   const ended = yield* Deferred.make<never, ServeError>()
-  const worker = yield* Effect.acquireRelease(
-    Effect.sync(() => new Worker(program, { name: "annals-server" })),
-    (worker) => end(worker, ended),
-  )
   const runFork = Runtime.runFork(yield* Effect.runtime())
   const over = (error: ServeError): void => {
     Deferred.unsafeDone(listening, error)
     Deferred.unsafeDone(ended, error)
   }
-  const say = (message: ToServer): void => worker.postMessage(message)
-  worker.on("message", (message: FromServer) => {
+  const heard = (message: FromServer): void => {
     switch (message.kind) {
       case "listening":
         return Deferred.unsafeDone(listening, Effect.succeed(message.at))
       case "failed":
         return over(new ServeError({ failure: message.failure }))
       case "metrics":
-        return say({ kind: "metrics", id: message.id, text: voice.metricsText() })
+        return thread.tell({ kind: "metrics", id: message.id, text: voice.metricsText() })
       case "warning":
         return void runFork(Effect.logWarning(message.text))
       case "ended":
         return
     }
-  })
-  worker.on("messageerror", (error) =>
-    over(lost(`a message that cannot be read: ${String(error)}`)),
+  }
+  const thread: Thread<ToServer> = yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      startThread<ToServer, FromServer>({
+        program,
+        name: "annals-server",
+        heard,
+        over: (why) => over(lost(`it ${why}`)),
+      }),
+    ),
+    // It ends in order, or it is ended.
+    ({ tell, endAfter }) =>
+      Effect.suspend(() => {
+        tell({ kind: "stop" })
+        return endAfter(Deferred.await(ended), END_MS)
+      }),
   )
-  worker.on("error", (error) => over(lost(String(error))))
-  worker.on("exit", (code) => over(lost(`it ended with code ${code}`)))
-  say({ kind: "start", settings })
+  thread.tell({ kind: "start", settings })
   yield* Effect.forkScoped(
     Effect.forever(
-      Effect.sync(() => say({ kind: "report", report: voice.report() })).pipe(
+      Effect.sync(() => thread.tell({ kind: "report", report: voice.report() })).pipe(
         Effect.zipRight(Effect.sleep(Duration.millis(REPORT_EVERY_MS))),
       ),
     ),
@@ -105,13 +108,3 @@ export const startServingWith = Effect.fn("ServeThread.start")(function* (
 })
 
 const lost = (detail: string): ServeError => new ServeError({ failure: { kind: "thread", detail } })
-
-/** Lets the thread end in order, and ends it when it does not. */
-const end = (worker: Worker, ended: Deferred.Deferred<never, ServeError>): Effect.Effect<void> => {
-  const stop: ToServer = { kind: "stop" }
-  return Effect.sync(() => worker.postMessage(stop)).pipe(
-    Effect.zipRight(endWithin(Deferred.await(ended), END_MS)),
-    Effect.zipRight(Effect.promise(() => worker.terminate())),
-    Effect.asVoid,
-  )
-}

@@ -9,10 +9,8 @@
  * all questions are answered all the same, from the blocks themselves: a thread that cannot start or
  * ends by itself is a warning, and is not started again.
  */
-import { existsSync } from "node:fs"
-import { Worker } from "node:worker_threads"
-import { Context, Effect, Layer, Runtime } from "effect"
-import { endWithin } from "../../threads/EndWithin.ts"
+import { Context, Deferred, Effect, FiberId, Layer, Runtime } from "effect"
+import { isProgram, startThread } from "../../threads/Thread.ts"
 import { threadProgram } from "../../threads/threadProgram.ts"
 import type { IndexerReply, IndexerRequest } from "./chainIndexProtocol.ts"
 import { DamageFlag, keepIndexed } from "./ChainIndexing.ts"
@@ -38,17 +36,17 @@ export const layerIndexerWith = (
   Layer.scoped(
     Indexer,
     Effect.gen(function* () {
-      if (program === undefined || !existsSync(program)) {
+      if (!isProgram(program)) {
         yield* warn("its program, chainIndexThread.js, is missing")
         return nobody
       }
       const run = Runtime.runFork(yield* Effect.runtime())
-      const worker = yield* Effect.acquireRelease(
+      const thread = yield* Effect.acquireRelease(
         Effect.sync(() => start(directory, program, (reason) => void run(warn(reason)))),
-        end,
+        ({ end }) => end,
       )
       const indexer: IndexerShape = {
-        damaged: (reason) => Effect.sync(() => post(worker, { call: "damaged", reason })),
+        damaged: (reason) => Effect.sync(() => thread.tell({ call: "damaged", reason })),
       }
       return indexer
     }),
@@ -73,27 +71,29 @@ const nobody: IndexerShape = { damaged: () => Effect.void }
 const warn = (reason: string): Effect.Effect<void> =>
   Effect.logWarning(`the index of logs and transactions is not built: ${reason}`)
 
-const start = (directory: string, program: string, warned: (reason: string) => void): Worker => {
-  const worker = new Worker(program, { name: "annals-index" })
-  worker.on("message", (reply: IndexerReply) => {
-    if (reply.kind === "warned") warned(reply.reason)
-  })
-  worker.on("error", (error) => warned(`its thread failed: ${String(error)}`))
-  post(worker, { call: "open", directory })
-  return worker
-}
-
-const post = (worker: Worker, request: IndexerRequest): void => worker.postMessage(request)
-
 /** How long the thread may take to end what it is at. */
 const CLOSE_MS = 10_000
 
-/** Asks the thread to end, and ends it. */
-const end = (worker: Worker): Effect.Effect<void> =>
-  endWithin(
-    Effect.async<void>((resume) => {
-      worker.once("exit", () => resume(Effect.void))
-      post(worker, { call: "close" })
-    }),
-    CLOSE_MS,
-  ).pipe(Effect.zipRight(Effect.promise(() => worker.terminate())))
+/** Starts the thread; `end` asks it to end, and ends it. */
+const start = (directory: string, program: string, warned: (reason: string) => void) => {
+  const over = Deferred.unsafeMake<void>(FiberId.none)
+  let closing = false
+  const { tell, endAfter } = startThread<IndexerRequest, IndexerReply>({
+    program,
+    name: "annals-index",
+    heard: (reply) => {
+      if (reply.kind === "warned") warned(reply.reason)
+    },
+    over: (why) => {
+      if (!closing) warned(`its thread ${why}`)
+      Deferred.unsafeDone(over, Effect.void)
+    },
+  })
+  tell({ call: "open", directory })
+  const end = Effect.suspend(() => {
+    closing = true
+    tell({ call: "close" })
+    return endAfter(Deferred.await(over), CLOSE_MS)
+  })
+  return { tell, end }
+}

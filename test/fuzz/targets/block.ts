@@ -19,7 +19,8 @@ import {
 } from "../../../src/domain/rlp.ts"
 import { readHeader } from "../../../src/domain/header.ts"
 import { packBlocks, readPack } from "../../../src/process/blockPack.ts"
-import { type Check, checkBlock, type UncheckedBlock } from "../../../src/process/checkBlock.ts"
+import { checkBlock, type UncheckedBlock } from "../../../src/process/checkBlock.ts"
+import { checks, type Check } from "../../../src/process/checks.ts"
 import { checkPack } from "../../../src/process/checkPack.ts"
 import { payloadDamages } from "../../../src/write/payloadDamages.ts"
 import type { BlockPayload } from "../../../src/write/rows.ts"
@@ -36,14 +37,7 @@ const ALL_CHECKS = 2
 /** The header is given the roots of the parts, so that the checks go all the way. */
 const MEND_HEADER = 4
 
-const EVERY: ReadonlySet<Check> = new Set<Check>([
-  "links",
-  "transactions",
-  "uncles",
-  "withdrawals",
-  "receipts",
-  "bloom",
-])
+const EVERY: ReadonlySet<Check> = new Set(checks)
 const NONE: ReadonlySet<Check> = new Set()
 
 export const block: FuzzTarget = {
@@ -86,17 +80,17 @@ export const block: FuzzTarget = {
       receipts,
       receiptsForm,
     }
-    const checks = (options & ALL_CHECKS) === 0 ? NONE : EVERY
-    const outcome = checkBlock(block, checks)
+    const wanted = (options & ALL_CHECKS) === 0 ? NONE : EVERY
+    const outcome = checkBlock(block, wanted)
     if (mended && header !== first && outcome._tag === "Failed") {
       agree(!MENDED.has(outcome.what), `what was mended is right: ${outcome.what}`)
     }
     const pack = packBlocks([block, block])
-    const again = checkPack(pack, checks)
+    const again = checkPack(pack, wanted)
     agree(again.length === 2 && again[1]?._tag === outcome._tag, "packed it checks the same")
     const stored = readPack(pack)[1]!
     readAnyway(stored)
-    if (outcome._tag === "Passed") mustBeStorable(stored, checks)
+    if (outcome._tag === "Passed") mustBeStorable(stored, wanted)
   },
 }
 
@@ -145,7 +139,7 @@ const readAnyway = ({ blockNumber, header, body, receipts }: UncheckedBlock): vo
 
 const mustBeStorable = (
   { blockNumber, hash, header, body, receipts, receiptsForm }: UncheckedBlock,
-  checks: ReadonlySet<Check>,
+  wanted: ReadonlySet<Check>,
 ): void => {
   agree(receiptsForm === 69, "what passed is in form 69")
   const payload: BlockPayload = { blockNumber, hash, header, body, receipts }
@@ -153,7 +147,7 @@ const mustBeStorable = (
   agreeBytes(written.header, header, "rows lose nothing of the header")
   agreeBytes(written.body, body, "rows lose nothing of the body")
   agreeBytes(written.receipts, receipts, "rows lose nothing of the receipts")
-  if (checks.size === 0) return
+  if (wanted.size === 0) return
   const damages = payloadDamages(payload)
   agree(damages.length === 0, `what passed verifies: ${damages[0]?.what}`)
 }
