@@ -417,6 +417,23 @@ describe("a run that follows and serves", () => {
     await devnet.tell(`peers 0 head ${FORK_AT + 4} main`)
   })
 
+  it("is not ready while its peers go on and disagree, and is again when they agree", async () => {
+    const heads = told.heads.told.length
+    const head = FORK_AT + 12
+    await devnet.tell(`peers 0-1 head ${head} fork`)
+    await devnet.tell(`peers 2-3 head ${head} main`)
+    await until("it is behind", async () => (await page("ready")).status === 503)
+    await new Promise((resolve) => setTimeout(resolve, 1_000))
+    assert.deepEqual(await page("ready"), {
+      status: 503,
+      text: "not ready: 8 blocks behind the head\n",
+    })
+    assert.strictEqual((await page("health")).status, 200)
+    assert.strictEqual(told.heads.told.length, heads)
+    await moveTo(head, "main")
+    await until("it is ready", async () => (await page("ready")).status === 200)
+  })
+
   it("loses nobody while the branches take turns faster than anybody is told", async () => {
     const before = await reorgs()
     const ends = [

@@ -102,13 +102,16 @@ export class ChainWatcher extends Context.Tag("annals/ChainWatcher")<
     ChainWatcher.layerEvery(LOOK_EVERY_MS),
   )
 
-  /** As {@link ChainWatcher.layer}, with another pause between two looks. */
-  static readonly layerEvery = (everyMs: number): Layer.Layer<ChainWatcher, never, ChainReader> =>
-    Layer.scoped(ChainWatcher, makeWatcher(everyMs))
+  /** As {@link ChainWatcher.layer}, with another pause between two looks, and other bytes to keep. */
+  static readonly layerEvery = (
+    everyMs: number,
+    keptBytes: number = KEPT_BYTES,
+  ): Layer.Layer<ChainWatcher, never, ChainReader> =>
+    Layer.scoped(ChainWatcher, makeWatcher(everyMs, keptBytes))
 }
 
-const makeWatcher = Effect.fnUntraced(function* (everyMs: number) {
-  const watcher = new Watcher(yield* ChainReader, yield* Effect.makeSemaphore(1))
+const makeWatcher = Effect.fnUntraced(function* (everyMs: number, keptBytes: number) {
+  const watcher = new Watcher(yield* ChainReader, yield* Effect.makeSemaphore(1), keptBytes)
   yield* Effect.forkScoped(
     Effect.forever(
       Effect.sleep(Duration.millis(everyMs)).pipe(
@@ -137,6 +140,7 @@ const NOTHING: ChainExtent = {
 class Watcher {
   readonly #reader: ChainReaderShape
   readonly #turns: Effect.Semaphore
+  readonly #keptBytes: number
   /** Places, and whether their owner is told of logs. */
   readonly #places = new Map<Place, boolean>()
   readonly #listeners = new Set<() => void>()
@@ -148,9 +152,10 @@ class Watcher {
   #unkeptTo = -1
   reorgs = 0
 
-  constructor(reader: ChainReaderShape, turns: Effect.Semaphore) {
+  constructor(reader: ChainReaderShape, turns: Effect.Semaphore, keptBytes: number) {
     this.#reader = reader
     this.#turns = turns
+    this.#keptBytes = keptBytes
   }
 
   place(logs: boolean): Effect.Effect<Place, ReadFailed | ChainMoving, Scope.Scope> {
@@ -268,8 +273,11 @@ class Watcher {
       let bytes = 0
       let left = most
       for (const block of this.#chain.window.toReversed()) {
-        if (block.blockNumber <= this.#unkeptTo) return
-        if (block.content === undefined && left > 0 && bytes < KEPT_BYTES) {
+        if (block.blockNumber <= this.#unkeptTo) {
+          block.content = undefined
+          continue
+        }
+        if (block.content === undefined && left > 0) {
           left -= 1
           const content = yield* this.#reader.blockAt(block.blockNumber)
           // Another one stands there already: the next look will see it.
@@ -277,9 +285,10 @@ class Watcher {
           yield* Effect.yieldNow()
         }
         bytes += sizeOf(block.content)
-        if (bytes <= KEPT_BYTES) continue
+        if (bytes <= this.#keptBytes) continue
+        // Nor those below: what is kept is the chain's end.
         block.content = undefined
-        this.#unkeptTo = Math.max(this.#unkeptTo, block.blockNumber)
+        this.#unkeptTo = block.blockNumber
       }
     })
   }

@@ -10,7 +10,7 @@
  * {@link pipelinedAtOnce} requests under way; the store is not closed before the last call has ended.
  */
 import * as http from "node:http"
-import type { AddressInfo, Socket } from "node:net"
+import { type AddressInfo, Server as SocketServer, type Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
@@ -118,8 +118,9 @@ export const serveRpc = Effect.fn("RpcServer.serve")(function* (
   server.on("upgrade", (request, socket, head) => {
     if (!asksForWebSocket(request)) return readAgain(server, opened, request, head)
     const refusal = refusalOf(request, settings)
-    if (refusal === undefined) webSockets.upgrade(request, socket, head)
-    else refuseUpgrade(socket, refusal)
+    if (refusal !== undefined) return refuseUpgrade(socket, refusal)
+    opened.upgraded(request.socket)
+    webSockets.upgrade(request, socket, head)
   })
   yield* listen(server, settings)
   yield* Effect.addFinalizer(() => endServer(server, opened, () => working, deadlines))
@@ -129,6 +130,8 @@ export const serveRpc = Effect.fn("RpcServer.serve")(function* (
 /** The sockets of a server, and the answers that each waits for. */
 class OpenSockets {
   readonly #requests = new Map<Socket, Set<http.ServerResponse>>()
+  /** Sockets of WebSockets, which have an end of their own. */
+  readonly #upgraded = new WeakSet<Socket>()
 
   constructor(server: http.Server) {
     server.on("connection", (socket: Socket) => {
@@ -152,6 +155,17 @@ class OpenSockets {
 
   get idle(): boolean {
     return [...this.#requests.values()].every(({ size }) => size === 0)
+  }
+
+  upgraded(socket: Socket): void {
+    this.#upgraded.add(socket)
+  }
+
+  /** Closes those that wait for no answer, and have taken the last one. */
+  closeIdle(): void {
+    for (const [socket, waiting] of this.#requests) {
+      if (waiting.size === 0 && !this.#upgraded.has(socket)) socket.destroy()
+    }
   }
 
   /** Whether a request of a socket is not answered yet. */
@@ -214,14 +228,20 @@ const endServer = (
       }),
       graceMs,
     )
-  return Effect.sync(() => void server.close()).pipe(
+  // An HTTP server's own `close` takes an answer that was written for one that was taken.
+  return Effect.sync(() => void SocketServer.prototype.close.call(server)).pipe(
     Effect.zipRight(
       until(() => {
-        server.closeIdleConnections()
+        opened.closeIdle()
         return opened.idle
       }),
     ),
-    Effect.zipRight(Effect.sync(() => server.closeAllConnections())),
+    Effect.zipRight(
+      Effect.sync(() => {
+        server.close()
+        server.closeAllConnections()
+      }),
+    ),
     Effect.zipRight(until(() => working() === 0)),
   )
 }

@@ -5,9 +5,9 @@
  *
  * Invariants: a message above `requestBytes` ends the connection (1009) before it is read whole; what
  * is not whole yet is within the budget that all connections share, and a large one has to come
- * within the time of a request; at
- * most {@link messagesAtOnce} messages of a connection are worked on, and meanwhile nothing more is
- * read from it; what waits to be sent is within the budget that all connections share; who does not
+ * within the time of a request; a message comes in at most {@link mostFrames} frames, and pings and
+ * pongs no faster than {@link controlFrames} (both 1008); at most {@link messagesAtOnce} messages of
+ * a connection are worked on, and meanwhile nothing more is read from it; what waits to be sent is within the budget that all connections share; who does not
  * take it in time, or answers no ping, is disconnected; who leaves stops his
  * calls and subscriptions.
  */
@@ -15,6 +15,7 @@ import type { IncomingMessage } from "node:http"
 import type { Duplex } from "node:stream"
 import { Deferred, Duration, Effect, FiberSet } from "effect"
 import { type WebSocket, WebSocketServer } from "ws"
+import { fullBucket, takeToken } from "../../domain/tokenBucket.ts"
 import { endWithin } from "../../threads/EndWithin.ts"
 import { makeSubscriber, type Notify, type Subscriber } from "../live/Subscriptions.ts"
 import type { RpcLimits } from "../rpcLimits.ts"
@@ -22,7 +23,14 @@ import type { ByteBudget } from "./byteBudget.ts"
 import { IncomingBytes } from "./incomingBytes.ts"
 import { notificationText } from "./envelope.ts"
 import { RpcCalls } from "./RpcCalls.ts"
-import { type Deadlines, messagesAtOnce, notifyAboveBytes } from "./serveSettings.ts"
+import {
+  controlFrames,
+  type Deadlines,
+  messagesAtOnce,
+  mostChunks,
+  mostFrames,
+  notifyAboveBytes,
+} from "./serveSettings.ts"
 
 /** See the module. */
 export interface WebSockets {
@@ -34,6 +42,7 @@ export interface WebSockets {
 
 /** RFC 6455, 7.4.1; 1013 by IANA's registry. */
 const GOING_AWAY = 1001
+const POLICY_VIOLATION = 1008
 const TRY_AGAIN_LATER = 1013
 
 /** How long a client may take to answer a goodbye. */
@@ -52,6 +61,9 @@ export const makeWebSockets = Effect.fnUntraced(function* (
     clientTracking: false,
     perMessageDeflate: false,
     maxPayload: limits.requestBytes,
+    maxFragments: mostFrames(limits),
+    maxBufferedChunks: mostChunks(limits),
+    closeTimeout: GOODBYE_MS,
   })
   const run = yield* FiberSet.makeRuntime<Effect.Effect.Context<ReturnType<typeof connection>>>()
   let open = 0
@@ -93,15 +105,21 @@ const boundIncoming = (
   }
   // Before the messages in the chunk are read.
   socket.prependListener("data", (chunk: Buffer) => {
-    if (!incoming.came(chunk.length)) return refuse(client)
+    if (!incoming.came(chunk.length)) return refuse(client, TOO_MUCH)
     look(false)
   })
   client.on("message", (data) => {
     incoming.message(data.length)
     look(true)
   })
+  let controls = fullBucket(controlFrames, performance.now())
   for (const control of ["ping", "pong"] as const) {
-    client.on(control, (data) => incoming.control(data.length))
+    client.on(control, (data) => {
+      incoming.control(data.length)
+      const { bucket, taken } = takeToken(controlFrames, controls, performance.now())
+      controls = bucket
+      if (!taken) refuse(client, TOO_OFTEN)
+    })
   }
   client.once("close", () => {
     clearTimeout(late)
@@ -109,9 +127,17 @@ const boundIncoming = (
   })
 }
 
+const TOO_MUCH = { code: TRY_AGAIN_LATER, reason: "too many requests at once" } as const
+const TOO_OFTEN = { code: POLICY_VIOLATION, reason: "too many pings" } as const
+
 /** Says so, reads no more, and ends the connection. */
-const refuse = (client: WebSocket): void => {
-  client.close(TRY_AGAIN_LATER, "too many requests at once")
+const refuse = (
+  client: WebSocket,
+  { code, reason }: { readonly code: number; readonly reason: string },
+): void => {
+  // What is left of a chunk is read all the same.
+  if (client.readyState !== client.OPEN) return
+  client.close(code, reason)
   client.pause()
   setTimeout(() => client.terminate(), GOODBYE_MS)
 }
@@ -212,7 +238,7 @@ const readMessages = Effect.fnUntraced(function* (
   }
   client.on("message", (data) => {
     const release = outlet.budget.take(data.length)
-    if (release === undefined) return refuse(client)
+    if (release === undefined) return refuse(client, TOO_MUCH)
     waiting.push({ text: data.toString("utf8"), release })
     next()
   })

@@ -1,6 +1,7 @@
 /**
  * How the server listens and what it allows, in plain data: it crosses a thread's border as it is.
  */
+import type { BucketRate } from "../../domain/tokenBucket.ts"
 import type { RpcLimits } from "../rpcLimits.ts"
 import type { HttpRules } from "./httpRules.ts"
 
@@ -70,3 +71,17 @@ export const pipelinedAtOnce = 8
 export const messagesAtOnce = 8
 /** Bytes that wait for a subscriber; above this it is told nothing more until it has taken some. */
 export const notifyAboveBytes = 1024 * 1024
+/**
+ * Frames that a message over WebSocket may come in: each costs some hundred bytes beside its payload,
+ * and clients that send in pieces send kilobytes.
+ */
+export const mostFrames = ({ requestBytes }: RpcLimits): number =>
+  Math.max(256, Math.ceil(requestBytes / 1024))
+/** Chunks of a socket that a frame may come in; a small packet is a chunk. */
+export const mostChunks = ({ requestBytes }: RpcLimits): number =>
+  Math.max(1024, Math.ceil(requestBytes / 256))
+/**
+ * Pings and pongs of one WebSocket: clients send some in a minute. Those that come within a message
+ * stay in memory with it.
+ */
+export const controlFrames: BucketRate = { perSecond: 10, burst: 200 }

@@ -19,6 +19,9 @@ declare module "ws" {
     constructor(address: string, options?: { readonly headers?: Record<string, string> })
     /** Bytes that were given to `send` and not yet to the system. */
     readonly bufferedAmount: number
+    /** {@link WebSocket.OPEN} until either side says goodbye. */
+    readonly readyState: number
+    readonly OPEN: number
     /** Whether it was told to {@link WebSocket.pause}. */
     readonly isPaused: boolean
     /** `done` is called when the text was given to the system, or could not be. */
@@ -26,7 +29,7 @@ declare module "ws" {
     ping(): void
     pause(): void
     resume(): void
-    /** Says goodbye; the other side has 30 s to answer. */
+    /** Says goodbye; a server's client has `closeTimeout` to answer, a server 30 s. */
     close(code?: number, reason?: string): void
     /** Ends the connection at once. */
     terminate(): void
@@ -39,6 +42,12 @@ declare module "ws" {
       readonly perMessageDeflate: false
       /** Bytes of a message; a longer one ends the connection with 1009. */
       readonly maxPayload: number
+      /** Frames of a message; more end the connection with 1008. */
+      readonly maxFragments: number
+      /** Chunks that wait for the rest of a frame; more end the connection with 1008. */
+      readonly maxBufferedChunks: number
+      /** Milliseconds that the other side has to answer a goodbye. */
+      readonly closeTimeout: number
     })
     handleUpgrade(
       request: IncomingMessage,

@@ -21,6 +21,7 @@ import {
   rangesIn,
   readSegments,
   type Segment,
+  segmentValues,
   strangersAmong,
 } from "./ChainIndexCatalog.ts"
 import { dropRunOf, insertRun, makeRunKeeper, type RunKeeper } from "./ChainIndexMerging.ts"
@@ -30,7 +31,9 @@ import {
   insertBytes,
   inTransaction,
   postingsPlace,
+  readNow,
   sealed,
+  sealOf,
 } from "./ChainIndexDatabase.ts"
 import { type Eagerness, nextJob, type SegmentJob } from "./chainIndexPlan.ts"
 import { SegmentBuilder, type SegmentContent } from "./chainIndexSegment.ts"
@@ -79,7 +82,7 @@ export const makeIndexBuilder = (
       index,
       runs: yield* makeRunKeeper(index),
       gate: yield* makeWalGate(() => walBytesOf(store.file)),
-      segments: readSegments(index),
+      segments: yield* readNow(() => readSegments(index)),
       nextId: numberAt(row, 0),
       damaged: BlockRanges.empty,
       unseenBelow: Infinity,
@@ -131,14 +134,7 @@ const VALIDATED_AT_ONCE = 256
 const validateSome = Effect.fnUntraced(function* (state: BuilderState) {
   const some = nextUnseen(state)
   if (some.length === 0) return false
-  const gone = yield* Effect.try({
-    try: () => strangersAmong(state.store, some),
-    catch: (error) => error,
-  }).pipe(
-    Effect.catchAll((error) =>
-      error instanceof StoreError ? Effect.fail(error) : Effect.die(error),
-    ),
-  )
+  const gone = yield* readNow(() => strangersAmong(state.store, some))
   state.unseenBelow = some[0]!.from
   if (gone.length > 0) yield* dropSegments(state, gone)
   return true
@@ -200,21 +196,21 @@ const buildSegment = Effect.fnUntraced(function* (state: BuilderState, job: Segm
   const content = builder.build()
   const checked = (unchecked.next(content.from) ?? Infinity) > content.to
   const segmentId = state.nextId++
+  const { from, to, firstHash, lastHash, digest } = content
+  const { bits } = content.postings
+  const segment = { segmentId, from, to, firstHash, lastHash, digest, bits, closed, checked }
   yield* inTransaction(
     state.index,
     Effect.gen(function* () {
       for (const old of job.replaces) yield* deleteSegment(state, old)
-      yield* insertSegment(state.index, { segmentId, content, closed, checked })
+      yield* insertSegment(state.index, segment, content)
       yield* insertRun(state.index, state.runs, segmentId, content, closed)
       yield* newRevision(state)
     }),
   )
-  const { from, to, firstHash, lastHash, digest } = content
-  const { bits } = content.postings
-  const fresh = { segmentId, from, to, closed, checked, bits, firstHash, lastHash, digest }
   state.segments = [
     ...state.segments.filter(({ segmentId: id }) => !job.replaces.includes(id)),
-    fresh,
+    segment,
   ].sort((a, b) => a.from - b.from)
 })
 
@@ -272,32 +268,15 @@ export const turn: Effect.Effect<void> = Effect.async((resume) => {
 
 const insertSegment = Effect.fnUntraced(function* (
   index: StoreDatabase,
-  {
-    segmentId,
-    content: { from, to, firstHash, lastHash, digest, logCounts, postings },
-    closed,
-    checked,
-  }: {
-    readonly segmentId: number
-    readonly content: SegmentContent
-    readonly closed: boolean
-    readonly checked: boolean
-  },
+  segment: Segment,
+  { logCounts, postings }: SegmentContent,
 ) {
+  const { segmentId } = segment
+  const values = segmentValues(segment)
   yield* index.run(
     `INSERT INTO segments (segment_id, from_block, to_block, first_hash, last_hash, digest, bits,
-       closed, checked) VALUES ${placeholders(9)}`,
-    [
-      segmentId,
-      from,
-      to,
-      firstHash,
-      lastHash,
-      digest,
-      postings.bits,
-      Number(closed),
-      Number(checked),
-    ],
+       closed, checked, seal) VALUES ${placeholders(10)}`,
+    [...values, sealOf(values)],
   )
   yield* index.run("INSERT INTO segment_logs (segment_id, bytes) VALUES (?, ?)", [
     segmentId,

@@ -6,7 +6,7 @@
  */
 import { BlockRanges } from "../../domain/blockRanges.ts"
 import { equalBytes } from "../../domain/hex.ts"
-import { runStates } from "./ChainIndexDatabase.ts"
+import { demandSeal, runStates } from "./ChainIndexDatabase.ts"
 import type { PlannedSegment } from "./chainIndexPlan.ts"
 import { payloadsDigest } from "./chainIndexSegment.ts"
 import { placeholders, rowsNow } from "../RowsNow.ts"
@@ -41,35 +41,86 @@ export interface Catalog {
   readonly runs: ReadonlyArray<ReadyRun>
 }
 
-/** The segments, rising. Throws what the database fails with. */
+/** The segments, rising. Throws what the database fails with, and IndexDamaged. */
 export const readSegments = (index: StoreDatabase): ReadonlyArray<Segment> =>
   rowsNow(
     index,
-    `SELECT segment_id, from_block, to_block, closed, bits, first_hash, last_hash, digest, checked
+    `SELECT segment_id, from_block, to_block, first_hash, last_hash, digest, bits, closed, checked, seal
      FROM segments ORDER BY from_block`,
-  ).map((row) => ({
-    segmentId: numberAt(row, 0),
-    from: numberAt(row, 1),
-    to: numberAt(row, 2),
-    closed: numberAt(row, 3) === 1,
-    bits: numberAt(row, 4),
-    firstHash: bytesAt(row, 5),
-    lastHash: bytesAt(row, 6),
-    digest: bytesAt(row, 7),
-    checked: numberAt(row, 8) === 1,
-  }))
+  ).map((row) => {
+    const segment = {
+      segmentId: numberAt(row, 0),
+      from: numberAt(row, 1),
+      to: numberAt(row, 2),
+      firstHash: bytesAt(row, 3),
+      lastHash: bytesAt(row, 4),
+      digest: bytesAt(row, 5),
+      bits: numberAt(row, 6),
+      closed: numberAt(row, 7) === 1,
+      checked: numberAt(row, 8) === 1,
+    }
+    demandSeal("segments", numberAt(row, 9), segmentValues(segment))
+    return segment
+  })
 
-/** The catalog as it is now, or `known` where that is it. Throws what the database fails with. */
+/** A segment as its row has it, in the order of its columns. */
+export const segmentValues = (segment: Segment): ReadonlyArray<number | Uint8Array> => [
+  segment.segmentId,
+  segment.from,
+  segment.to,
+  segment.firstHash,
+  segment.lastHash,
+  segment.digest,
+  segment.bits,
+  Number(segment.closed),
+  Number(segment.checked),
+]
+
+/** A run as its row has it. */
+export interface RunRow {
+  readonly runId: number
+  readonly level: number
+  readonly state: number
+  readonly entries: number
+  readonly bits: number
+}
+
+/** The runs, whatever their state. Throws what the database fails with, and IndexDamaged. */
+export const readRuns = (index: StoreDatabase): ReadonlyArray<RunRow> =>
+  rowsNow(index, "SELECT run_id, level, state, entries, bits, seal FROM runs ORDER BY run_id").map(
+    (row) => {
+      const run = {
+        runId: numberAt(row, 0),
+        level: numberAt(row, 1),
+        state: numberAt(row, 2),
+        entries: numberAt(row, 3),
+        bits: numberAt(row, 4),
+      }
+      demandSeal("runs", numberAt(row, 5), runValues(run))
+      return run
+    },
+  )
+
+/** A run in the order of its row's columns. */
+export const runValues = (run: RunRow): ReadonlyArray<number> => [
+  run.runId,
+  run.level,
+  run.state,
+  run.entries,
+  run.bits,
+]
+
+/** The catalog as it is now, or `known` where that is it. Throws what {@link readSegments} does. */
 export const readCatalog = (index: StoreDatabase, known: Catalog | undefined): Catalog => {
   const [state] = rowsNow(index, "SELECT file_id, revision FROM state")
   const [fileId, revision] = [numberAt(state, 0), numberAt(state, 1)]
   if (known?.fileId === fileId && known.revision === revision) return known
-  const runs = rowsNow(index, "SELECT run_id, bits FROM runs WHERE state = ?", [runStates.ready])
+  const runs = readRuns(index).filter(({ state }) => state === runStates.ready)
   return {
     fileId,
     revision,
     segments: readSegments(index),
-    runs: runs.map((row) => ({ runId: numberAt(row, 0), bits: numberAt(row, 1) })),
+    runs: runs.map(({ runId, bits }) => ({ runId, bits })),
   }
 }
 

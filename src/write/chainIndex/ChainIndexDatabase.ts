@@ -9,8 +9,9 @@
  * version's is thrown away by whoever builds, and is none for who reads.
  *
  * Invariants: who builds holds a lock on `annals-index.lock` for as long as the file is open; two
- * never build. Rows of bytes carry a checksum that depends on their place ({@link sealed}), so that
- * what was damaged is noticed and never taken for "no match".
+ * never build. Rows of bytes carry a checksum that depends on their place ({@link sealed}), those of
+ * segments and runs one of all that they say ({@link sealOf}), so that what was damaged is noticed and
+ * never taken for "no match".
  */
 import { rmSync, statSync } from "node:fs"
 import path from "node:path"
@@ -18,7 +19,7 @@ import { crc32 } from "node:zlib"
 import type { SqliteClient } from "@effect/sql-sqlite-node"
 import { Data, Effect, ExecutionStrategy, Exit, Scope } from "effect"
 import { connect, lock, makeDatabase, storeErrors, type StoreDatabase } from "../StoreDatabase.ts"
-import type { StoreError } from "../StoreError.ts"
+import { StoreError } from "../StoreError.ts"
 import { numberAt, textAt } from "../storedValues.ts"
 
 /** The name of the file in the store's directory. */
@@ -27,7 +28,7 @@ const LOCK_FILE = "annals-index.lock"
 /** Marks a file as ours: "anni" in SQLite's `application_id`. */
 const APPLICATION_ID = 0x616e6e69
 /** Rises with whatever changes of the tables below or of the bytes in them. */
-const VERSION = 2
+const VERSION = 3
 /** Bytes: several buckets a page. */
 const PAGE_BYTES = 16_384
 
@@ -62,6 +63,7 @@ export class IndexDamaged extends Data.TaggedError("IndexDamaged")<{
  * - `runs`: sorted transactions (`chainIndexRuns.ts`), in 2^bits entries. Of level 0: those of the
  *   segment of the same id. `state`: see {@link runStates}.
  * - `entries`: `place` is {@link entriesPlace}.
+ * - `seal`: {@link sealOf} of the row's other columns, in their order.
  */
 const SCHEMA = [
   "CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
@@ -80,7 +82,8 @@ const SCHEMA = [
   digest BLOB NOT NULL,
   bits INTEGER NOT NULL,
   closed INTEGER NOT NULL,
-  checked INTEGER NOT NULL
+  checked INTEGER NOT NULL,
+  seal INTEGER NOT NULL
 ) STRICT`,
   "CREATE TABLE segment_logs (segment_id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT",
   "CREATE TABLE postings (place INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT",
@@ -89,7 +92,8 @@ const SCHEMA = [
   level INTEGER NOT NULL,
   state INTEGER NOT NULL,
   entries INTEGER NOT NULL,
-  bits INTEGER NOT NULL
+  bits INTEGER NOT NULL,
+  seal INTEGER NOT NULL
 ) STRICT`,
   "CREATE TABLE entries (place INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT",
   "INSERT INTO state (only, file_id, revision, next_id) VALUES (1, random() >> 12, 1, 1)",
@@ -125,6 +129,45 @@ export const unsealed = (row: Uint8Array, place: number): Uint8Array => {
   }
   throw new IndexDamaged({ reason: `the index row at ${place} is damaged` })
 }
+
+/** Room for a row of a segment. */
+const sealScratch = Buffer.alloc(256)
+
+/** What a row of numbers and bytes has for a checksum. */
+export const sealOf = (values: ReadonlyArray<number | Uint8Array>): number => {
+  let length = 0
+  for (const value of values) {
+    if (typeof value === "number") length = sealScratch.writeDoubleLE(value, length)
+    else {
+      // All that is written is as long as a hash; of what is not, its length tells.
+      sealScratch.fill(0, length, length + HASH_BYTES).set(value.subarray(0, HASH_BYTES), length)
+      length = sealScratch.writeDoubleLE(value.length, length + HASH_BYTES)
+    }
+  }
+  return crc32(sealScratch.subarray(0, length))
+}
+
+const HASH_BYTES = 32
+
+/** Throws {@link IndexDamaged} where a row of `table` is not what was written. */
+export const demandSeal = (
+  table: "segments" | "runs",
+  seal: number,
+  values: ReadonlyArray<number | Uint8Array>,
+): void => {
+  if (sealOf(values) !== seal)
+    throw new IndexDamaged({ reason: `a row of the index's ${table} is damaged` })
+}
+
+/** Reads at once; what it throws of the index or of a database is the error. */
+export const readNow = <A>(read: () => A): Effect.Effect<A, IndexDamaged | StoreError> =>
+  Effect.try({ try: read, catch: (error) => error }).pipe(
+    Effect.catchAll((error) =>
+      error instanceof IndexDamaged || error instanceof StoreError
+        ? Effect.fail(error)
+        : Effect.die(error),
+    ),
+  )
 
 const fileIn = (directory: string): string => path.join(directory, INDEX_FILE)
 

@@ -11,19 +11,22 @@
  * every entry that was ever committed, of segments that are gone too: what it finds is a candidate.
  */
 import { Effect } from "effect"
+import { readRuns, runValues } from "./ChainIndexCatalog.ts"
 import {
   entriesPlace,
   IndexDamaged,
   insertBytes,
   inTransaction,
+  readNow,
   runStates,
+  sealOf,
   unsealed,
 } from "./ChainIndexDatabase.ts"
 import { mergeRuns, runBits, type RunSource } from "./chainIndexRuns.ts"
 import type { SegmentContent } from "./chainIndexSegment.ts"
 import { rowsNow } from "../RowsNow.ts"
 import type { StoreDatabase } from "../StoreDatabase.ts"
-import { StoreError } from "../StoreError.ts"
+import type { StoreError } from "../StoreError.ts"
 import { bytesAt, numberAt } from "../storedValues.ts"
 
 /** Runs that become one. */
@@ -58,22 +61,17 @@ export interface RunKeeper {
 
 /** Reads which runs there are. */
 export const makeRunKeeper = Effect.fnUntraced(function* (index: StoreDatabase) {
-  const rows = yield* index.rows(
-    `SELECT run_id, level, state, entries, runs.bits, coalesce(closed, 1)
-     FROM runs LEFT JOIN segments ON segment_id = run_id AND level = 0`,
+  // What is not closed is made again; a run of a segment that is gone is not.
+  const open = new Set(
+    (yield* index.rows("SELECT segment_id FROM segments WHERE closed = 0")).map((row) =>
+      numberAt(row, 0),
+    ),
   )
   const ready = new Map<number, Run>()
   const refuse = new Map<number, Run>()
-  for (const row of rows) {
-    const runId = numberAt(row, 0)
-    const run = {
-      runId,
-      level: numberAt(row, 1),
-      entries: numberAt(row, 3),
-      bits: numberAt(row, 4),
-      final: numberAt(row, 5) === 1,
-    }
-    ;(numberAt(row, 2) === runStates.ready ? ready : refuse).set(runId, run)
+  for (const { state, ...row } of yield* readNow(() => readRuns(index))) {
+    const run = { ...row, final: row.level > 0 || !open.has(row.runId) }
+    ;(state === runStates.ready ? ready : refuse).set(run.runId, run)
   }
   const keeper: RunKeeper = {
     ready,
@@ -120,14 +118,13 @@ export const dropRunOf = Effect.fnUntraced(function* (
 const isMerging = ({ merge }: RunKeeper, runId: number): boolean =>
   merge?.from.some((run) => run.runId === runId) ?? false
 
-const insertRunRow = (index: StoreDatabase, run: Run, state: number) =>
-  index.run("INSERT INTO runs (run_id, level, state, entries, bits) VALUES (?, ?, ?, ?, ?)", [
-    run.runId,
-    run.level,
-    state,
-    run.entries,
-    run.bits,
-  ])
+const insertRunRow = (index: StoreDatabase, run: Run, state: number) => {
+  const values = runValues({ ...run, state })
+  return index.run(
+    "INSERT INTO runs (run_id, level, state, entries, bits, seal) VALUES (?, ?, ?, ?, ?, ?)",
+    [...values, sealOf(values)],
+  )
+}
 
 const deleteRun = Effect.fnUntraced(function* (index: StoreDatabase, runId: number) {
   yield* index.run("DELETE FROM runs WHERE run_id = ?", [runId])
@@ -207,8 +204,8 @@ const goOn = Effect.fnUntraced(function* (index: StoreDatabase, keeper: RunKeepe
         entriesPlace(into.runId, merge.written + bucket),
       )
       if (!done) return yield* bump(index, into.runId)
-      yield* setState(index, into.runId, runStates.ready)
-      for (const { runId } of from) yield* setState(index, runId, runStates.merged)
+      yield* setState(index, into, runStates.ready)
+      for (const run of from) yield* setState(index, run, runStates.merged)
       yield* bump(index, into.runId)
     }),
   )
@@ -224,27 +221,22 @@ const goOn = Effect.fnUntraced(function* (index: StoreDatabase, keeper: RunKeepe
 
 /** The next of a merge's buckets, and whether they are the last. */
 const take = (buckets: Generator<Uint8Array, void>, most: number) =>
-  Effect.try({
-    try: () => {
-      const taken: Array<Uint8Array> = []
-      while (taken.length < most) {
-        const { done, value } = buckets.next()
-        if (done === true) return { buckets: taken, done: true }
-        taken.push(value)
-      }
-      return { buckets: taken, done: false }
-    },
-    catch: (error) => error,
-  }).pipe(
-    Effect.catchAll((error) =>
-      error instanceof IndexDamaged || error instanceof StoreError
-        ? Effect.fail(error)
-        : Effect.die(error),
-    ),
-  )
+  readNow(() => {
+    const taken: Array<Uint8Array> = []
+    while (taken.length < most) {
+      const { done, value } = buckets.next()
+      if (done === true) return { buckets: taken, done: true }
+      taken.push(value)
+    }
+    return { buckets: taken, done: false }
+  })
 
-const setState = (index: StoreDatabase, runId: number, state: number) =>
-  index.run("UPDATE runs SET state = ? WHERE run_id = ?", [state, runId])
+const setState = (index: StoreDatabase, run: Run, state: number) =>
+  index.run("UPDATE runs SET state = ?, seal = ? WHERE run_id = ?", [
+    state,
+    sealOf(runValues({ ...run, state })),
+    run.runId,
+  ])
 
 const bump = (index: StoreDatabase, usedId: number) =>
   index.run("UPDATE state SET revision = revision + 1, next_id = max(next_id, ?)", [usedId + 1])
