@@ -12,10 +12,9 @@
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import path from "node:path"
-import { fileURLToPath } from "node:url"
-import { bundle, runWorker, temporaryFolder } from "./simulationProcesses.mjs"
+import { ROOT } from "./bundle.mjs"
+import { bundleSimulation, runWorker, temporaryFolder } from "./simulationProcesses.mjs"
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url))
 const COPIED = ["package.json", "tsconfig.json", "src", "test/simulation", "test/fuzz/random.ts"]
 /** Seeds that the unchanged copy is tried with first. */
 const UNCHANGED_SEEDS = 100
@@ -44,6 +43,18 @@ const MUTANTS = [
     file: "src/scheduler/core.ts",
     from: "if (!draft.normal.has(block) && !draft.escalated.has(block)) return drop(draft, LATE, block)",
     to: "",
+  },
+  {
+    bug: "scheduler: a contested block goes to whoever is free",
+    file: "src/scheduler/disputes.ts",
+    from: "return or([disputes.resting, and(disputes.blocks, or(better.map(wanted)))])",
+    to: "return disputes.resting",
+  },
+  {
+    bug: "scheduler: what had to go for a contested block is forgotten",
+    file: "src/scheduler/core.ts",
+    from: "for (const each of back) sendBack(draft, each)",
+    to: "sendBack(draft, block)",
   },
   {
     bug: "fetch: a short answer bans",
@@ -125,14 +136,14 @@ const MUTANTS = [
   },
   {
     bug: "writer: coverage in a transaction of its own",
-    file: "src/write/StoreWriting.ts",
+    file: "src/write/StoreCommits.ts",
     from: "yield* writeCoverage(database, coverage.takeChange(), coverage.names())",
     to: 'yield* database.run("COMMIT")\n    yield* database.run("BEGIN IMMEDIATE")\n    yield* writeCoverage(database, coverage.takeChange(), coverage.names())',
   },
   {
     bug: "writer: what had to go is not fetched again",
     file: "src/write/StoreWriter.ts",
-    from: "yield* Effect.forEach(result.removed, remove, { discard: true })",
+    from: "yield* Effect.forEach(removed, remove, { discard: true })",
     to: "",
   },
   {
@@ -149,7 +160,7 @@ const MUTANTS = [
   },
   {
     bug: "writer: the store goes on after a statement has failed",
-    file: "src/write/StoreWriting.ts",
+    file: "src/write/StoreCommits.ts",
     from: "failed ??= cause",
     to: "",
   },
@@ -157,7 +168,7 @@ const MUTANTS = [
     bug: "session: an answer is anybody's of its kind",
     file: "src/wire/SessionCore.ts",
     from: "const request = this.#open.get(head.requestId)",
-    to: "const request = this.#oldest(kind)",
+    to: "const request = this.#open.oldest(kind)",
   },
   {
     bug: "session: open requests do not hear of the end",
@@ -202,7 +213,7 @@ const copyTree = (mutant) => {
 const firstViolation = async (mutant, seeds, processes) => {
   const { folder, dispose } = copyTree(mutant)
   try {
-    const program = await bundle(folder, path.join(folder, "out"))
+    const program = await bundleSimulation(folder, path.join(folder, "out"))
     let found
     const workers = []
     const onLine = (line) => {

@@ -102,7 +102,8 @@ const NOTHING: AnswerItems = { items: [], lastBlockIncomplete: false }
 
 const say = (answer: AnswerItems): Reaction => ({ _tag: "Answer", answer, extraDelayMs: 0 })
 
-const answerCode = (request: EthRequest): number => {
+/** The code, relative to eth's, of the answer to a request. */
+export const answerCode = (request: EthRequest): number => {
   switch (request._tag) {
     case "GetBlockHeaders":
       return ETH.blockHeaders

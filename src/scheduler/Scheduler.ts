@@ -25,6 +25,7 @@ import { type PeerConsequence, type Standing, harsher } from "../peers/standing.
 import { Settings } from "../Settings.ts"
 import { step } from "./core.ts"
 import {
+  type Contestant,
   initialState,
   nextWakeMs,
   type SchedulerCommand,
@@ -87,6 +88,17 @@ export interface SchedulerShape {
   readonly rejected: (blockNumber: number, error: FetchError) => Effect.Effect<void>
   /** A delivered block is not kept, and nobody is blamed; it is fetched again, from another. */
   readonly withdrawn: (blockNumber: number, peerId: string) => Effect.Effect<void>
+  /**
+   * A delivered block is not kept because it contradicts `others`, and nobody can tell who is right: it
+   * and those that had to go for it are fetched again after a rest, of whom fewest contradict.
+   */
+  readonly contested: (
+    blockNumber: number,
+    peerId: string,
+    others: ReadonlyArray<Contestant>,
+  ) => Effect.Effect<void>
+  /** Blocks about which peers contradicted each other, done since or not. */
+  readonly disputed: Effect.Effect<BlockRanges>
   /** Blocks of which some offer failed its checks, and that are not done since. */
   readonly refuted: Effect.Effect<BlockRanges>
   /**
@@ -348,6 +360,16 @@ const makeScheduler = Effect.fnUntraced(function* (open: boolean) {
       Effect.sync(() => {
         dispatch({ _tag: "BlockRejected", block, peerId })
       }),
+    contested: (block: number, peerId: string, others: ReadonlyArray<Contestant>) =>
+      Effect.sync(() => {
+        const doneBefore = state.done.count
+        const knownBefore = knownCount(state)
+        dispatch({ _tag: "BlockContested", block, peerId, others })
+        stats.blocksSucceeded -= doneBefore - state.done.count
+        // What an earlier run had stored was no work of this one; now it is.
+        stats.blocksRequested += knownCount(state) - knownBefore
+      }),
+    disputed: Effect.sync(() => state.disputes.blocks),
     refuted: Effect.sync(() => refuted),
     rejected: Effect.fnUntraced(function* (block: number, error: FetchError) {
       refuted = refuted.add(block, block)

@@ -6,6 +6,7 @@
  * below it.
  */
 import { and, between, or, without, type BlockView } from "../domain/blockRanges.ts"
+import { keptFrom, lessKept } from "./disputes.ts"
 import type { Peer, SchedulerState, Standing } from "./model.ts"
 
 /** What a peer can be asked for now. */
@@ -38,24 +39,41 @@ export const isFree = (peer: Peer, nowMs: number): boolean =>
 export const openTo = (peer: Peer): BlockView =>
   without(without(between(peer.range.from, peer.range.to), peer.tried), peer.lacks)
 
+/** What the peer could serve, tried or not. */
+const servedBy = (peer: Peer): BlockView =>
+  without(between(peer.range.from, peer.range.to), peer.lacks)
+
 /** The best offer for a free slot of `peer`: escalated, then normal, then a second chance. */
 export const choose = (state: SchedulerState, peer: Peer): Choice => {
   // Exhausted blocks come last: going round among the peers, they would starve normal work.
   const fresh = without(openTo(peer), state.exhausted)
   const escalated = and(state.escalated, fresh).next(peer.escalatedFloor)
   const escalatedFloor = escalated ?? Infinity
-  if (escalated !== undefined) {
-    const offer = runFrom(state, escalated, fresh, false, false)
+  // Floors are of all that is open: what is kept from the peer for now must not slip below them.
+  const kept = keptFrom(state, peer, openTo)
+  const free = lessKept(fresh, kept)
+  const alone = nextOf(and(state.escalated, free), escalated, kept)
+  if (alone !== undefined) {
+    const offer = runFrom(state, alone, free, false, false)
     return { offer, normalFloor: peer.normalFloor, escalatedFloor }
   }
   const normal = and(state.normal, fresh).next(peer.normalFloor)
-  if (normal !== undefined) {
-    const offer = runFrom(state, normal, fresh, false, false)
-    return { offer, normalFloor: normal, escalatedFloor }
+  const normalFloor = normal ?? Infinity
+  const first = nextOf(and(state.normal, free), normal, kept)
+  if (first !== undefined) {
+    const offer = runFrom(state, first, free, false, false)
+    return { offer, normalFloor, escalatedFloor }
   }
-  const offer = secondChance(state, peer) ?? newRound(state, peer)
-  return { offer, normalFloor: Infinity, escalatedFloor }
+  const offer = secondChance(state, peer, kept) ?? newRound(state, peer)
+  return { offer, normalFloor, escalatedFloor }
 }
+
+/** The first member of `view` from `lowest` on, which is it where nothing is kept back. */
+const nextOf = (
+  view: BlockView,
+  lowest: number | undefined,
+  kept: BlockView | undefined,
+): number | undefined => (lowest === undefined || kept === undefined ? lowest : view.next(lowest))
 
 /** Pending block `from` alone if it is escalated, else with the normal ones after it in `fitting`. */
 const runFrom = (
@@ -79,9 +97,13 @@ const pendingOf = (state: SchedulerState): BlockView => or([state.escalated, sta
 const nextAround = (view: BlockView, n: number): number | undefined => view.next(n) ?? view.next(0)
 
 /** Exhausted blocks that this peer has had no attempt at since their new round began. */
-const secondChance = (state: SchedulerState, peer: Peer): Offer | undefined => {
+const secondChance = (
+  state: SchedulerState,
+  peer: Peer,
+  kept: BlockView | undefined,
+): Offer | undefined => {
   if (state.exhausted.count === 0) return undefined
-  const open = and(state.exhausted, openTo(peer))
+  const open = lessKept(and(state.exhausted, openTo(peer)), kept)
   const from = nextAround(and(pendingOf(state), open), peer.secondFrom)
   return from === undefined ? undefined : runFrom(state, from, open, true, false)
 }
@@ -92,7 +114,8 @@ const secondChance = (state: SchedulerState, peer: Peer): Offer | undefined => {
  */
 const newRound = (state: SchedulerState, peer: Peer): Offer | undefined => {
   // Most peers have tried nothing that is pending: found out before the others are looked at.
-  const servable = and(peer.tried, between(peer.range.from, peer.range.to))
+  const tried = and(peer.tried, between(peer.range.from, peer.range.to))
+  const servable = lessKept(tried, keptFrom(state, peer, servedBy))
   const candidates = and(servable, pendingOf(state))
   if (candidates.next(0) === undefined) return undefined
 
@@ -113,7 +136,9 @@ const newRound = (state: SchedulerState, peer: Peer): Offer | undefined => {
  */
 export const isHopeful = (state: SchedulerState): boolean => {
   const { exhausted } = state
-  if (without(or([state.assigned, state.delivered]), exhausted).next(0) !== undefined) return true
+  const out = [state.assigned, state.delivered].filter(({ count }) => count > 0)
+  if (out.length > 0 && exhausted.count === 0) return true
+  if (without(or(out), exhausted).next(0) !== undefined) return true
   for (const peer of state.peers.values()) {
     if (isBanned(peer, state.nowMs)) continue
     const fresh = without(openTo(peer), exhausted)

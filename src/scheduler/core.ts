@@ -14,7 +14,9 @@
  *   │ │ └───── requeued ────┘ (BlockFailed,     │
  *   │ │                        BatchEnded,      │
  *   │ │                        PeerLeft)        │
- *   │ └──────────── requeued ───────────────────┘ (BlockRejected; BlocksRevoked from done)
+ *   │ └──────────── requeued ───────────────────┘ (BlockRejected, BlockContested;
+ *   │                                              BlocksRevoked and BlockContested from done)
+ *   ├─ disputed: contested at least once; rests, then goes to whom fewest contradict
  *   ├─ escalated: three attempts, travels alone and before normal work
  *   ├─ exhausted: all connected peers had it once, a new round has begun; offered last
  *   └─▶ failed: at the end of the run, when nothing can be hoped for, or after Stop
@@ -23,11 +25,11 @@
  *
  * Invariants, each with a property test of its name:
  * - S1  Each block of the work is in exactly one of pending, assigned, delivered, done, failed,
- *       and a block is completed once, or once more after it was revoked or removed.
+ *       and a block is completed once, or once more after it was revoked, removed or put out.
  * - S2  A batch is a run of consecutive pending blocks, at most `blocksPerAssignment`, all within
  *       what the peer can serve, none that it is known to lack.
- * - S3  A block with three attempts is offered alone and, while it is not exhausted, before all
- *       others. Exhausted blocks come last, in turn.
+ * - S3  A block with three attempts is offered alone and, while it is not exhausted and nothing
+ *       keeps it back (S13), before all others. Exhausted blocks come last, in turn.
  * - S4  A peer has at most as many open batches as slots.
  * - S5  A peer that is paused or banned is given nothing, also after it left and came back.
  * - S6  A requeue with an attempt adds one attempt to the block and one try to the peer; a
@@ -43,6 +45,11 @@
  * - S11 Without hope the run ends `giveUpMs` after the hope went, or after the last block that
  *       was completed since, and names exactly what is missing.
  * - S12 After Stop and after Finished nothing is assigned; Finished comes once.
+ * - S13 A block that was contested is offered to nobody before it has rested: 50 ms, four times as
+ *       long each time, 4 s at the most; what was contested together rests as long. It is offered to no
+ *       peer while another one, connected and not banned, of which fewer contradict, could be asked
+ *       for it; and of two that contradict each other, whom more contradict had its chance at both
+ *       blocks, or, among equals, who sent the block that had to go.
  *
  * Hope: a block is hopeful while it is out for the first time round, or while some connected
  * peer that is not banned could serve it, does not lack it and has not tried it, and it is not
@@ -51,6 +58,7 @@
  */
 import { and, BlockRanges, or, without } from "../domain/blockRanges.ts"
 import { choose, isFree, isHopeful } from "./choose.ts"
+import { contested, DECIDES_NOTHING, opponentsOf, opposed } from "./disputes.ts"
 import {
   assign,
   changeStanding,
@@ -122,6 +130,8 @@ const take = (draft: Draft, event: SchedulerEvent): void => {
       return complete(draft, event.block)
     case "BlockRejected":
       return reject(draft, event.block, event.peerId)
+    case "BlockContested":
+      return contest(draft, event)
     case "BlockFailed":
       return fail(draft, event)
     case "BatchEnded":
@@ -239,6 +249,47 @@ const reject = (draft: Draft, block: number, peerId: string): void => {
   requeue(draft, block, true)
 }
 
+const contest = (draft: Draft, { block, peerId, others }: EventOf<"BlockContested">): void => {
+  if (!draft.delivered.has(block)) return
+  draft.delivered = draft.delivered.remove(block, block)
+  for (const other of others) {
+    if (other.peerId === undefined) continue
+    draft.disputes = opposed(draft.disputes, peerId, other.peerId)
+  }
+  const gone = others.filter((other) => other.putOut && mayGo(draft, other.block))
+  const back = [...new Set([block, ...gone.map((other) => other.block)])]
+  draft.disputes = contested(draft.disputes, back, draft.nowMs)
+  for (const each of back) sendBack(draft, each)
+  // Where nothing had to go, the stored side stays: the other had its chance.
+  if (gone.length === 0) return markTried(draft, peerId, block)
+  const decidesNothing = (draft.disputes.byBlock.get(block)?.times ?? 0) >= DECIDES_NOTHING
+  for (const other of gone) {
+    const loser = other.peerId && loserOf(draft, peerId, other.peerId)
+    for (const each of [block, other.block]) {
+      if (loser !== undefined) markTried(draft, loser, each)
+      if (!decidesNothing) continue
+      markTried(draft, peerId, each)
+      if (other.peerId !== undefined) markTried(draft, other.peerId, each)
+    }
+  }
+}
+
+/** Of two that contradict each other, whom more contradict; among equals whose block had to go. */
+const loserOf = (draft: Draft, peerId: string, putOut: string): string =>
+  opponentsOf(draft, putOut) >= opponentsOf(draft, peerId) ? putOut : peerId
+
+/** Whether a block that had to go is one that can be sent back: it is not out to be fetched. */
+const mayGo = ({ assigned, delivered }: Draft, block: number): boolean =>
+  !assigned.has(block) && !delivered.has(block)
+
+/** Makes a block pending again, without an attempt, wherever it was; unknown ones are work now. */
+const sendBack = (draft: Draft, block: number): void => {
+  if (draft.normal.has(block) || draft.escalated.has(block)) return
+  draft.done = draft.done.remove(block, block)
+  loseFromBatches(draft, block)
+  requeue(draft, block, false)
+}
+
 const fail = (draft: Draft, event: EventOf<"BlockFailed">): void => {
   const { batchId, block, attempt, tried, lacks } = event
   const batch = takeFromBatch(draft, batchId, block)
@@ -285,10 +336,9 @@ const judgeHope = (draft: Draft): void => {
 
 /** Gives each free slot of a usable peer what there is for it, longest idle first (S9). */
 const fillSlots = (draft: Draft): void => {
-  const waiting = [...draft.peers.values()]
-    .filter((peer) => isFree(peer, draft.nowMs))
-    .sort((a, b) => a.turn - b.turn)
-    .map((peer) => peer.peerId)
+  const free: Array<Peer> = []
+  for (const peer of draft.peers.values()) if (isFree(peer, draft.nowMs)) free.push(peer)
+  const waiting = free.sort((a, b) => a.turn - b.turn).map((peer) => peer.peerId)
   for (let next = 0; next < waiting.length; next++) {
     const peer = draft.peers.get(waiting[next] ?? "")
     if (peer === undefined) continue

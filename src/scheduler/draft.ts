@@ -7,6 +7,7 @@
  */
 import { and, between, BlockRanges } from "../domain/blockRanges.ts"
 import { openTo, type Offer } from "./choose.ts"
+import { rested, withoutDisputed } from "./disputes.ts"
 import {
   DEPARTED_MAX,
   ownedBy,
@@ -26,16 +27,14 @@ export type Draft = { -readonly [Key in keyof SchedulerState]: SchedulerState[Ke
 export const draftOf = (state: SchedulerState, nowMs: number): Draft => ({
   ...state,
   nowMs: Math.max(state.nowMs, nowMs),
+  disputes: rested(state.disputes, nowMs),
   commands: [],
 })
 
-/** The state that a draft has become, and its commands. */
+/** The state that a draft has become, and its commands. The draft itself: a copy costs as much as a step. */
 export const sealed = (
   draft: Draft,
-): readonly [SchedulerState, ReadonlyArray<SchedulerCommand>] => {
-  const { commands, ...state } = draft
-  return [state, commands]
-}
+): readonly [SchedulerState, ReadonlyArray<SchedulerCommand>] => [draft, draft.commands]
 
 const withEntry = <Key, Value>(map: ReadonlyMap<Key, Value>, key: Key, value: Value) =>
   new Map(map).set(key, value)
@@ -230,6 +229,7 @@ export const removeBlocks = (draft: Draft, blocks: BlockRanges): void => {
   for (const set of ["requeued", "exhausted", "marked"] as const) {
     draft[set] = draft[set].subtract(blocks)
   }
+  draft.disputes = withoutDisputed(draft.disputes, blocks)
   for (const batch of draft.batches.values()) {
     const lost = batch.lost.union(within(blocks, batch.from, batch.to))
     if (lost.count > batch.lost.count) {

@@ -8,10 +8,12 @@ import {
   and,
   between,
   BlockRanges,
+  or,
   without,
   type BlockRange,
   type BlockView,
 } from "../domain/blockRanges.ts"
+import { nextRestEndMs, noDisputes } from "./disputes.ts"
 
 /** What a peer can serve, both ends inclusive; `to` is its measured head or below. */
 export interface ServedRange {
@@ -79,6 +81,16 @@ export type SchedulerEvent = { readonly nowMs: number } & (
   | { readonly _tag: "BlockDone"; readonly block: number }
   /** A later stage refused what this peer had delivered: it goes back, with an attempt. */
   | { readonly _tag: "BlockRejected"; readonly block: number; readonly peerId: string }
+  /**
+   * A later stage refused what this peer had delivered because it contradicts other blocks, and cannot
+   * tell who is right. It goes back without an attempt, as do those that had to go for it, and rests.
+   */
+  | {
+      readonly _tag: "BlockContested"
+      readonly block: number
+      readonly peerId: string
+      readonly others: ReadonlyArray<Contestant>
+    }
   /** Not fetched: it goes back. */
   | {
       readonly _tag: "BlockFailed"
@@ -104,6 +116,15 @@ export type SchedulerEvent = { readonly nowMs: number } & (
   /** No further batches; finishes when nothing is out. */
   | { readonly _tag: "Stop" }
 )
+
+/** A block that another one contradicts. */
+export interface Contestant {
+  readonly block: number
+  /** Who sent it, where that is known. */
+  readonly peerId: string | undefined
+  /** Whether it had to go, and is to be fetched again; otherwise it stays. */
+  readonly putOut: boolean
+}
 
 /** What the driver has to do or to count, in this order. */
 export type SchedulerCommand =
@@ -164,6 +185,26 @@ export interface Batch {
   readonly lost: BlockRanges
 }
 
+/** How a height is disputed. */
+export interface Dispute {
+  /** How often what came for it was contested, from 1. */
+  readonly times: number
+  /** It is offered to nobody before. */
+  readonly restsUntilMs: number
+}
+
+/** Blocks that are disputed, and who contradicts whom; see `disputes.ts`. */
+export interface Disputes {
+  /** Oldest first; done or not. */
+  readonly byBlock: ReadonlyMap<number, Dispute>
+  /** The keys of it. */
+  readonly blocks: BlockRanges
+  /** Those whose rest is not over. */
+  readonly resting: BlockRanges
+  /** By peer, whom it has contradicted; itself among them where it did. */
+  readonly opponents: ReadonlyMap<string, ReadonlySet<string>>
+}
+
 /** The whole state; invariants are in `core.ts`. */
 export interface SchedulerState {
   readonly options: SchedulerOptions
@@ -187,6 +228,7 @@ export interface SchedulerState {
   readonly exhausted: BlockRanges
   /** Blocks, not yet done, for which some `tried` or `lacks` was learned from an answer. */
   readonly marked: BlockRanges
+  readonly disputes: Disputes
   readonly batches: ReadonlyMap<number, Batch>
   readonly peers: ReadonlyMap<string, Peer>
   /** Peers that left, oldest first, at most {@link DEPARTED_MAX}. */
@@ -215,6 +257,7 @@ export const initialState = (options: SchedulerOptions, work: BlockRanges): Sche
   requeued: BlockRanges.empty,
   exhausted: BlockRanges.empty,
   marked: BlockRanges.empty,
+  disputes: noDisputes,
   batches: new Map(),
   peers: new Map(),
   departed: new Map(),
@@ -234,6 +277,8 @@ export const nextWakeMs = (state: SchedulerState): number | undefined => {
   for (const { usableFromMs } of state.peers.values()) {
     if (usableFromMs > state.nowMs) wakeMs = Math.min(wakeMs, usableFromMs)
   }
+  const pending = or([state.normal, state.escalated])
+  wakeMs = Math.min(wakeMs, nextRestEndMs(state.disputes, pending) ?? Infinity)
   if (state.hopelessSinceMs !== undefined && !state.options.open) {
     wakeMs = Math.min(wakeMs, state.hopelessSinceMs + state.options.giveUpMs)
   }

@@ -14,6 +14,7 @@ import { type FetchError, WrongBody, WrongHeader } from "../fetch/FetchError.ts"
 import { IngestStats } from "../observe/IngestStats.ts"
 import { type ProcessedBatch, type ProcessedBlock, Processor } from "../process/Processor.ts"
 import { Scheduler } from "../scheduler/Scheduler.ts"
+import { type Contest, contestsOf } from "./contests.ts"
 import { Landing } from "./Landing.ts"
 import { Senders } from "./senders.ts"
 import { Store } from "./Store.ts"
@@ -27,6 +28,9 @@ import type { Removal } from "./segments.ts"
  * {@link ByteGate}, this bounds the bookkeeping.
  */
 const WRITES_AT_ONCE = 256
+
+/** Blocks of which it is remembered who had sent them although they were never committed. */
+const DISPLACED_MAX = 4_096
 
 /** See the module. */
 export const layerStoreWriter: Layer.Layer<
@@ -54,6 +58,8 @@ const makeWrite = Effect.gen(function* () {
   const stats = yield* IngestStats
   const landing = Option.getOrUndefined(yield* Effect.serviceOption(Landing))
   const senders = new Senders()
+  /** Who had sent what went before it was committed, of late: bounded by {@link DISPLACED_MAX}. */
+  const displaced = new Map<number, string>()
   let underWay = 0
 
   const remove = ({ from, to, proven }: Removal): Effect.Effect<void> =>
@@ -67,25 +73,56 @@ const makeWrite = Effect.gen(function* () {
       { discard: true },
     )
 
-  const refuse = (block: ProcessedBlock, refusal: Refusal): Effect.Effect<void> =>
-    refusal.proven
-      ? scheduler.rejected(block.blockNumber, errorOf(block, refusal))
-      : scheduler.withdrawn(block.blockNumber, block.senders.header.peerId)
+  const refuse = (block: ProcessedBlock, refusal: Refusal): Effect.Effect<void> => {
+    const { blockNumber } = block
+    const { peerId } = block.senders.header
+    if (refusal.proven) return scheduler.rejected(blockNumber, errorOf(block, refusal))
+    displaced.delete(blockNumber)
+    displaced.set(blockNumber, peerId)
+    for (const oldest of displaced.keys()) {
+      if (displaced.size <= DISPLACED_MAX) break
+      displaced.delete(oldest)
+    }
+    return scheduler.contested(blockNumber, peerId, [])
+  }
+
+  /** Tells of a block that contradicts others, and nobody knows who is right. */
+  const contest = ({ blockNumber, others }: Contest, peerId: string): Effect.Effect<void> =>
+    scheduler.contested(
+      blockNumber,
+      peerId,
+      others.map(({ blockNumber: block, putOut }) => {
+        if (putOut) return { block, putOut, peerId: senders.take(block, block)[0]?.peerId }
+        const early = displaced.get(block)
+        return { block, putOut: early !== undefined, peerId: early ?? senders.of(block) }
+      }),
+    )
 
   // One at a time: what a later write removed must not be told before an earlier write is done.
   const turns = yield* Effect.makeSemaphore(1)
   const settle = Effect.fnUntraced(function* (batch: ProcessedBatch, result: WriteResult) {
     stats.wrote(result)
-    yield* Effect.forEach(result.removed, remove, { discard: true })
+    const { contests, removed } = contestsOf(result.refused, result.removed)
+    yield* Effect.forEach(removed, remove, { discard: true })
     const refused = new Map(result.refused.map((refusal) => [refusal.blockNumber, refusal]))
+    const contesting = new Map(contests.map((contest) => [contest.blockNumber, contest]))
+    const senderOf = new Map<number, string>()
     for (const block of batch.blocks) {
+      const { blockNumber } = block
+      const { peerId } = block.senders.header
       gate.release(block.heldBytes)
-      const refusal = refused.get(block.blockNumber)
-      if (refusal !== undefined) yield* refuse(block, refusal)
+      const refusal = refused.get(blockNumber)
+      if (contesting.has(blockNumber)) senderOf.set(blockNumber, peerId)
+      else if (refusal !== undefined) yield* refuse(block, refusal)
       else {
-        senders.add(block.blockNumber, block.senders.header.peerId)
+        displaced.delete(blockNumber)
+        senders.add(blockNumber, peerId)
         scheduler.done(block)
       }
+    }
+    // Last: what a block of this write contradicts may be another block of it.
+    for (const [blockNumber, peerId] of senderOf) {
+      yield* contest(contesting.get(blockNumber)!, peerId)
     }
   })
 

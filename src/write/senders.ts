@@ -31,6 +31,12 @@ export class Senders {
     while (this.#ranges > MOST_RANGES && this.#byPeer.size > 1) this.#forgetOldest()
   }
 
+  /** Who sent the block, without forgetting it; undefined where that is not known (any more). */
+  of(blockNumber: number): string | undefined {
+    for (const [peerId, blocks] of this.#byPeer) if (blocks.has(blockNumber)) return peerId
+    return undefined
+  }
+
   /** Says who sent the blocks from `from` to `to`, each in exactly one part, and forgets it. */
   take(from: number, to: number): ReadonlyArray<Sent> {
     const parts: Array<Sent> = []

@@ -134,6 +134,30 @@ describe("an ingest of blocks in parts", () => {
     }),
   )
 
+  // Without the word of what waits the two go round among the blocks, meet seldom, and give up.
+  it.scoped(
+    "brings two peers with half of each block together where few parts have room",
+    () =>
+      Effect.gen(function* () {
+        const peers = [
+          withoutReceipts({ serves: noReceipts }, 10),
+          withoutBodies({ serves: noBodies }, 35),
+        ]
+        const end = yield* ingest({
+          peers,
+          work: BlockRanges.of(1, 20),
+          settings: {
+            giveUpMs: 6_000,
+            larderBytes: 2_000,
+            blocksPerAssignment: 3,
+            slotsPerPeer: 2,
+          },
+        })
+        assertWhole(end, 20)
+      }),
+    60_000,
+  )
+
   it.scoped("lets no peer with bodies alone run far ahead of one that has all", () =>
     Effect.gen(function* () {
       const some = withoutReceipts({ serves: noReceipts })

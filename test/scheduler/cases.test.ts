@@ -1,58 +1,8 @@
 import { describe, it, assert, vi } from "vitest"
 import { BlockRanges, type BlockRange } from "../../src/domain/blockRanges.ts"
-import { step } from "../../src/scheduler/core.ts"
-import {
-  DEPARTED_MAX,
-  initialState,
-  nextWakeMs,
-  type SchedulerCommand,
-  type SchedulerOptions,
-  type SchedulerState,
-} from "../../src/scheduler/model.ts"
+import { DEPARTED_MAX, nextWakeMs } from "../../src/scheduler/model.ts"
+import { assignments, Run, WIDE } from "./run.ts"
 import type { TimelessEvent } from "./world.ts"
-
-const WIDE = { from: 0, to: 10_000_000 }
-
-/** A state that is stepped by hand, at a time of one's choice. */
-class Run {
-  state: SchedulerState
-  nowMs = 0
-  readonly told: Array<SchedulerCommand> = []
-
-  constructor(work: BlockRanges, options: Partial<SchedulerOptions> = {}) {
-    this.state = initialState(
-      { blocksPerAssignment: 32, giveUpMs: 60_000, open: false, ...options },
-      work,
-    )
-  }
-
-  send(...events: ReadonlyArray<TimelessEvent>): ReadonlyArray<SchedulerCommand> {
-    const told: Array<SchedulerCommand> = []
-    for (const event of events) {
-      const [state, commands] = step(this.state, { ...event, nowMs: this.nowMs })
-      this.state = state
-      told.push(...commands)
-    }
-    this.told.push(...told)
-    return told
-  }
-
-  join(peerId: string, slots = 1, range = WIDE): ReadonlyArray<SchedulerCommand> {
-    return this.send({ _tag: "PeerJoined", peerId, slots, range })
-  }
-
-  /** One block is fetched and done with. */
-  finish(batchId: number, block: number): ReadonlyArray<SchedulerCommand> {
-    return this.send({ _tag: "BlockDelivered", batchId, block }, { _tag: "BlockDone", block })
-  }
-}
-
-const assignments = (commands: ReadonlyArray<SchedulerCommand>): Array<string> =>
-  commands.flatMap((command) =>
-    command._tag === "Assign"
-      ? [`${command.peerId} ${command.blocks.from}-${command.blocks.to}`]
-      : [],
-  )
 
 const failure = (batchId: number, block: number): TimelessEvent => ({
   _tag: "BlockFailed",

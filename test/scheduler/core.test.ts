@@ -2,7 +2,14 @@ import { describe, it, assert } from "vitest"
 import { FastCheck as fc } from "effect"
 import type { BlockRanges } from "../../src/domain/blockRanges.ts"
 import { nextWakeMs, ownedBy, type Batch, type SchedulerState } from "../../src/scheduler/model.ts"
-import { scenario, World, type Hooks, type Scenario, type TimelessEvent } from "./world.ts"
+import {
+  scenario,
+  World,
+  type Hooks,
+  type ModelPeer,
+  type Scenario,
+  type TimelessEvent,
+} from "./world.ts"
 
 const NUM_RUNS = 1_000
 
@@ -42,6 +49,12 @@ const removedBy = (event: TimelessEvent, before: SchedulerState): Array<number> 
     ? [...event.ranges].flatMap(([from, to]) => blocksOf({ blocks: { from, to } }))
     : []
 
+/** The done blocks that had to go for one that was contested. */
+const putOutBy = (event: TimelessEvent, before: SchedulerState): Array<number> =>
+  event._tag === "BlockContested" && before.delivered.has(event.block)
+    ? event.others.flatMap(({ block, putOut }) => (putOut && before.done.has(block) ? [block] : []))
+    : []
+
 const attemptsIn = ({ attempted }: SchedulerState, block: number): number =>
   attempted.filter((set) => set.has(block)).length
 
@@ -65,6 +78,7 @@ describe("the scheduler's core, in any sequence of moves", () => {
       const onStep: Hooks["onStep"] = (world, event, commands, before) => {
         const { state } = world
         for (const block of removedBy(event, before)) completed.delete(block)
+        for (const block of putOutBy(event, before)) completed.delete(block)
         assert.deepStrictEqual(expanded(state.assigned), rising(world.assigned.keys()))
         assert.deepStrictEqual(expanded(state.delivered), rising(world.delivered.keys()))
         assert.deepStrictEqual(expanded(state.done), rising(world.done))
@@ -110,7 +124,10 @@ describe("the scheduler's core, in any sequence of moves", () => {
         if (assign.escalated) assert.lengthOf(blocks, 1)
         else {
           const isFirst = (n: number) =>
-            isEscalated(n) && !world.exhausted.has(n) && world.isOpenTo(peer, n)
+            isEscalated(n) &&
+            !world.exhausted.has(n) &&
+            world.isOpenTo(peer, n) &&
+            !world.isKeptFrom(assign.peerId, n, (other) => world.isOpenTo(other, n))
           const first = [...world.pending].find(isFirst)
           assert.isUndefined(first, "an escalated block was passed over")
         }
@@ -280,6 +297,41 @@ describe("the scheduler's core, in any sequence of moves", () => {
       world.send({ _tag: "WorkAdded", ranges: [[1, 9]] })
       assert.strictEqual(finishes, 1)
       assert.strictEqual(world.state.phase, "finished")
+    })
+  })
+
+  it("S13 what was contested rests, longer each time, and goes to whom fewest contradict", () => {
+    watched({
+      onAssign: (world, assign) => {
+        const peer = world.peers.get(assign.peerId)!
+        for (const block of blocksOf(assign)) {
+          const again = peer.tried.has(block)
+          const could = (other: ModelPeer) =>
+            again
+              ? block >= other.from && block <= other.to && !other.lacks.has(block)
+              : world.isOpenTo(other, block)
+          assert.isFalse(world.isKeptFrom(assign.peerId, block, could), `${block} is kept back`)
+        }
+      },
+      onStep: ({ state, nowMs }, event, _commands, before) => {
+        for (const [block, { times, restsUntilMs }] of state.disputes.byBlock) {
+          const known = before.disputes.byBlock.get(block)
+          if (known?.times === times && known.restsUntilMs === restsUntilMs) continue
+          assert.strictEqual(event._tag, "BlockContested")
+          assert.strictEqual(times, (known?.times ?? 0) + 1)
+          const restMs = restsUntilMs - nowMs
+          assert.isAtLeast(restMs, Math.min(4_000, 50 * 4 ** (times - 1)))
+          assert.isAtMost(restMs, 4_000)
+          assert.isTrue(state.disputes.resting.has(block))
+        }
+        for (const block of expanded(state.disputes.resting)) {
+          assert.isAbove(state.disputes.byBlock.get(block)!.restsUntilMs, nowMs)
+        }
+        assert.deepStrictEqual(
+          expanded(state.disputes.blocks),
+          rising(state.disputes.byBlock.keys()),
+        )
+      },
     })
   })
 

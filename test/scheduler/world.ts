@@ -9,6 +9,7 @@ import { FastCheck as fc } from "effect"
 import { BlockRanges } from "../../src/domain/blockRanges.ts"
 import { step } from "../../src/scheduler/core.ts"
 import {
+  type Contestant,
   initialState,
   type SchedulerCommand,
   type SchedulerEvent,
@@ -16,6 +17,7 @@ import {
   type SchedulerState,
 } from "../../src/scheduler/model.ts"
 
+type Contested = Extract<TimelessEvent, { readonly _tag: "BlockContested" }>
 export type Assign = Extract<SchedulerCommand, { readonly _tag: "Assign" }>
 type Timeless<Event> = Event extends unknown ? Omit<Event, "nowMs"> : never
 export type TimelessEvent = Timeless<SchedulerEvent>
@@ -74,10 +76,11 @@ const nth = <Item>(items: Iterable<Item>, n: number): Item | undefined => {
 
 /** The part of a mixed list of kinds that a move belongs to; the weights add up to 100. */
 const KINDS = [
-  ["deliver", 18],
+  ["deliver", 17],
   ["done", 12],
-  ["reject", 6],
-  ["fail", 20],
+  ["reject", 5],
+  ["contest", 4],
+  ["fail", 18],
   ["end", 10],
   ["join", 6],
   ["rejoin", 3],
@@ -103,6 +106,9 @@ const kindOf = (n: number): (typeof KINDS)[number][0] => {
   return "tick"
 }
 
+const serves = ({ from, to, lacks }: ModelPeer, block: number): boolean =>
+  block >= from && block <= to && !lacks.has(block)
+
 export class World {
   state: SchedulerState
   nowMs = 0
@@ -119,6 +125,12 @@ export class World {
   readonly done = new Set<number>()
   readonly attempts = new Map<number, number>()
   readonly exhausted = new Set<number>()
+  /** Blocks of which some answer told that a peer tried or lacks them. */
+  readonly marked = new Set<number>()
+  /** How often each height was contested, and until when it rests. */
+  readonly disputes = new Map<number, { readonly times: number; readonly untilMs: number }>()
+  /** Whom each peer has contradicted. */
+  readonly opponents = new Map<string, Set<string>>()
   readonly peers = new Map<string, ModelPeer>()
   readonly batches = new Map<number, { readonly peerId: string; readonly owned: Set<number> }>()
   hopelessSinceMs: number | undefined
@@ -190,6 +202,30 @@ export class World {
     )
   }
 
+  /** How many peers that are not banned contradict it; without an end where it contradicts itself. */
+  opponentsOf(peerId: string): number {
+    const opponents = this.opponents.get(peerId) ?? new Set()
+    if (opponents.has(peerId)) return Infinity
+    return [...opponents].filter((id) => {
+      const peer = this.peers.get(id)
+      return peer === undefined || !this.isBanned(peer)
+    }).length
+  }
+
+  /** Whether the block rests, or is for a peer of which fewer contradict and that `could` have it. */
+  isKeptFrom(peerId: string, block: number, could: (other: ModelPeer) => boolean): boolean {
+    const dispute = this.disputes.get(block)
+    if (dispute === undefined) return false
+    if (dispute.untilMs > this.nowMs) return true
+    return this.connected().some(
+      ([id, other]) =>
+        id !== peerId &&
+        !this.isBanned(other) &&
+        this.opponentsOf(id) < this.opponentsOf(peerId) &&
+        could(other),
+    )
+  }
+
   /** What the design says a free slot of the peer is to be given, by walking all blocks. */
   expectedOffer(peerId: string): { from: number; to: number; escalated: boolean } | undefined {
     const peer = this.peers.get(peerId)
@@ -197,14 +233,17 @@ export class World {
     const rising = [...this.pending].sort((a, b) => a - b)
     const isEscalated = (n: number) => this.attemptsOf(n) >= 3
     const isPending = (n: number) => this.pending.has(n)
-    const fresh = (n: number) => isPending(n) && this.isOpenTo(peer, n) && !this.exhausted.has(n)
-    const inRound = (n: number) => isPending(n) && this.isOpenTo(peer, n) && this.exhausted.has(n)
+    const isOpen = (n: number) =>
+      isPending(n) &&
+      this.isOpenTo(peer, n) &&
+      !this.isKeptFrom(peerId, n, (other) => this.isOpenTo(other, n))
+    const fresh = (n: number) => isOpen(n) && !this.exhausted.has(n)
+    const inRound = (n: number) => isOpen(n) && this.exhausted.has(n)
     const newRound = (n: number) =>
       isPending(n) &&
-      n >= peer.from &&
-      n <= peer.to &&
+      serves(peer, n) &&
       peer.tried.has(n) &&
-      !peer.lacks.has(n) &&
+      !this.isKeptFrom(peerId, n, (other) => serves(other, n)) &&
       this.allOthersHadIt(peerId, n)
     const run = (from: number, fits: (n: number) => boolean) => {
       let to = from
@@ -316,6 +355,11 @@ export class World {
         return out === undefined
           ? undefined
           : { _tag: "BlockRejected", block: out[0], peerId: out[1] }
+      case "contest": {
+        if (out === undefined) return undefined
+        const others = a % 11 === 0 ? [] : [this.#contestant(out[0], a, b)]
+        return { _tag: "BlockContested", block: out[0], peerId: out[1], others }
+      }
       case "rejoin":
       case "leave":
       case "lacks":
@@ -340,6 +384,11 @@ export class World {
       case "join":
         return undefined
     }
+  }
+
+  #contestant(block: number, a: number, b: number): Contestant {
+    const peerId = a % 7 === 0 ? undefined : nth(this.peers.keys(), b)
+    return { block: block + (b % 2 === 0 ? 1 : -1), peerId, putOut: a % 4 !== 0 }
   }
 
   #peerEvent(
@@ -423,15 +472,19 @@ export class World {
       }
       case "BlockRejected":
         if (!this.delivered.has(event.block)) return
-        this.peers.get(event.peerId)?.tried.add(event.block)
+        this.#markTried(event.peerId, event.block)
         this.#goBack(event.block, true)
         return
+      case "BlockContested":
+        return this.#learnContest(event)
       case "BlockFailed": {
         const batch = this.batches.get(event.batchId)
         if (batch === undefined || !batch.owned.delete(event.block)) return
-        const peer = this.peers.get(batch.peerId)
-        if (event.attempt || event.tried) peer?.tried.add(event.block)
-        if (event.lacks) peer?.lacks.add(event.block)
+        if (event.attempt || event.tried) this.#markTried(batch.peerId, event.block)
+        if (event.lacks) {
+          this.marked.add(event.block)
+          this.peers.get(batch.peerId)?.lacks.add(event.block)
+        }
         this.#goBack(event.block, event.attempt)
         return
       }
@@ -447,6 +500,7 @@ export class World {
       case "BlockDone":
         if (!this.delivered.delete(event.block)) return
         this.done.add(event.block)
+        this.#forgetTrouble(event.block)
         if (this.hopelessSinceMs !== undefined) this.hopelessSinceMs = this.nowMs
         return
       case "WorkAdded":
@@ -472,8 +526,62 @@ export class World {
     }
   }
 
+  /** What was learned of a block from answers is forgotten when it is done. */
+  #forgetTrouble(block: number): void {
+    this.attempts.delete(block)
+    this.exhausted.delete(block)
+    if (!this.marked.delete(block)) return
+    for (const { tried, lacks } of this.peers.values()) {
+      tried.delete(block)
+      lacks.delete(block)
+    }
+  }
+
+  #markTried(peerId: string, block: number): void {
+    this.marked.add(block)
+    this.peers.get(peerId)?.tried.add(block)
+  }
+
+  #learnContest({ block, peerId, others }: Contested): void {
+    if (!this.delivered.has(block)) return
+    for (const { peerId: other } of others) if (other !== undefined) this.#oppose(peerId, other)
+    const gone = others.filter(
+      (other) =>
+        other.putOut && !this.assigned.has(other.block) && !this.delivered.has(other.block),
+    )
+    const back = [block, ...gone.map((other) => other.block)]
+    const timesOf = (n: number) => (this.disputes.get(n)?.times ?? 0) + 1
+    const most = Math.max(...back.map(timesOf))
+    const untilMs = this.nowMs + Math.min(4_000, 50 * 4 ** (most - 1))
+    for (const n of back) {
+      this.disputes.set(n, { times: timesOf(n), untilMs })
+      this.work.add(n)
+      this.done.delete(n)
+      this.#goBack(n, false)
+    }
+    if (gone.length === 0) this.#markTried(peerId, block)
+    const isOften = this.disputes.get(block)!.times >= 8
+    for (const { peerId: other, block: theirs } of gone) {
+      for (const n of [block, theirs]) {
+        if (isOften) this.#markTried(peerId, n)
+        if (other === undefined) continue
+        const isTheirs = this.opponentsOf(other) >= this.opponentsOf(peerId)
+        if (isTheirs || isOften) this.#markTried(other, n)
+        if (!isTheirs) this.#markTried(peerId, n)
+      }
+    }
+  }
+
+  #oppose(a: string, b: string): void {
+    this.opponents.set(a, new Set(this.opponents.get(a)).add(b))
+    this.opponents.set(b, new Set(this.opponents.get(b)).add(a))
+  }
+
   #forget(block: number): void {
-    for (const set of [this.work, this.pending, this.done, this.exhausted]) set.delete(block)
+    this.disputes.delete(block)
+    for (const set of [this.work, this.pending, this.done, this.exhausted, this.marked]) {
+      set.delete(block)
+    }
     for (const map of [this.assigned, this.delivered, this.attempts]) map.delete(block)
     for (const { owned } of this.batches.values()) owned.delete(block)
     for (const { tried, lacks } of this.peers.values()) {
@@ -507,7 +615,7 @@ export class World {
     peer.connected = false
     for (const [batchId, batch] of this.batches) {
       if (batch.peerId !== peerId) continue
-      for (const block of batch.owned) peer.tried.add(block)
+      for (const block of batch.owned) this.#markTried(peerId, block)
       this.#closeBatch(batchId)
     }
   }

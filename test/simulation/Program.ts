@@ -1,5 +1,5 @@
 /**
- * One run of the ingest program in the simulated world: the Layers of `modes/ingest.ts` and
+ * One run of the ingest program in the simulated world: the Layers of `modes/ingestRange.ts` and
  * `modes/network.ts`, with the checks and the store on this thread, and with the world's peers in
  * place of TCP.
  *
@@ -13,7 +13,7 @@ import type { BlockRange } from "../../src/domain/blockRanges.ts"
 import { Blame } from "../../src/fetch/Blame.ts"
 import { ByteGate } from "../../src/fetch/ByteGate.ts"
 import { Larder } from "../../src/fetch/larder.ts"
-import { ingestRange } from "../../src/modes/ingest.ts"
+import { ingestRange } from "../../src/modes/ingestRange.ts"
 import { IngestStats } from "../../src/observe/IngestStats.ts"
 import { ProcessUsage } from "../../src/observe/ProcessUsage.ts"
 import { Stats } from "../../src/observe/Stats.ts"
@@ -27,6 +27,7 @@ import { PeerKeeper } from "../../src/peers/PeerKeeper.ts"
 import { PeerPool } from "../../src/peers/PeerPool.ts"
 import { PeerSource } from "../../src/peers/PeerSource.ts"
 import { Reputation } from "../../src/peers/Reputation.ts"
+import { checks } from "../../src/process/checks.ts"
 import { HistoryAnswers } from "../../src/serving/HistoryAnswers.ts"
 import { HistoryReader } from "../../src/serving/HistoryReader.ts"
 import { OurHead } from "../../src/serving/OurHead.ts"
@@ -39,16 +40,6 @@ import { openSession } from "../../src/write/StoreSession.ts"
 import { spec, trueChain } from "./chains.ts"
 import type { Plan } from "./plan.ts"
 import { type ConnectorWorld, layerSimConnector } from "./SimConnector.ts"
-
-/** Every check that there is. */
-export const checks = [
-  "links",
-  "transactions",
-  "uncles",
-  "withdrawals",
-  "receipts",
-  "bloom",
-] as const
 
 /** How a run ended by itself. */
 export interface RunOutcome {

@@ -8,7 +8,7 @@
  * outlives runs of the program: what is left of earlier sessions is forgotten with their transports.
  */
 import { type AnswerItems } from "../../src/devnet/answers.ts"
-import { announce, react } from "../../src/devnet/faults.ts"
+import { announce, answerCode, react } from "../../src/devnet/faults.ts"
 import type { ServedChain } from "../../src/devnet/servedChain.ts"
 import { localStatus } from "../../src/chain/status.ts"
 import { fromHex, toHex } from "../../src/domain/hex.ts"
@@ -177,7 +177,7 @@ export class SimPeer {
     link: MessageLink,
     request: EthRequest,
     answer: AnswerItems,
-    code = codeOf(request),
+    code = answerCode(request),
   ): void {
     const payload = encodeAnswer(this.plan.ethVersion, request, answer)
     this.mostAnswerBytes = Math.max(this.mostAnswerBytes, payload.length)
@@ -209,7 +209,7 @@ export class SimPeer {
         return
       case "late":
         if (request._tag === "GetBlockHeaders") return this.#answer(link, request, answer)
-        this.#world.time.after(this.#dice.between(500, 9_000), () =>
+        this.#world.time.after(this.#dice.between(...this.plan.lateMs), () =>
           this.#answer(link, request, answer),
         )
         return
@@ -229,17 +229,6 @@ export class SimPeer {
 /** More than anybody asks for. */
 const manyOf = (item: Uint8Array): ReadonlyArray<Uint8Array> =>
   Array.from({ length: 200 }, () => item)
-
-const codeOf = (request: EthRequest): number => {
-  switch (request._tag) {
-    case "GetBlockHeaders":
-      return ETH.blockHeaders
-    case "GetBlockBodies":
-      return ETH.blockBodies
-    case "GetReceipts":
-      return ETH.receipts
-  }
-}
 
 const describe = (request: EthRequest): string => {
   if (request._tag !== "GetBlockHeaders") return `${request._tag} ${request.hashes.length}`

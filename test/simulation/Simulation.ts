@@ -27,7 +27,7 @@ import type { StoreError } from "../../src/write/StoreError.ts"
 import { Befalling } from "./Befalling.ts"
 import { closeConnections, copyStore, makeFolder, removeFolder, setHook } from "./disk.ts"
 import { type Held, inspectStore, type Violation } from "./invariants.ts"
-import { type Mishap, type Plan, planOf, sendsForgedHeaders } from "./plan.ts"
+import { type Mishap, type Plan, sendsForgedHeaders } from "./plan.ts"
 import {
   type CommitAccount,
   openOptions,
@@ -40,6 +40,7 @@ import { SimPeer } from "./SimPeer.ts"
 import { templateStore } from "./TemplateStore.ts"
 import { Trace } from "./trace.ts"
 import { exitOf, type RunEnd, VirtualTime } from "./VirtualTime.ts"
+import { planOf } from "./worlds.ts"
 import { openSession } from "../../src/write/StoreSession.ts"
 
 /** What came of a seed. */
@@ -182,7 +183,8 @@ class World {
     const exit = exitOf(fiber)
     const over = (): boolean => exit() !== undefined
     const run = async (reached: () => boolean, limitMs: number): Promise<RunEnd> =>
-      this.#plan.handshakes
+      // Handshakes, and frames that are held back, go on by promises.
+      this.#plan.handshakes || this.#plan.hasLargeBlocks
         ? this.#time.runWithPromises(reached, limitMs)
         : this.#time.run(reached, limitMs)
     let end = await run(() => over() || befalling.signalled, LIMIT_MS)

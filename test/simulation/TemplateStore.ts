@@ -4,7 +4,7 @@
  */
 import { Effect } from "effect"
 import { spec } from "./chains.ts"
-import { checks } from "./Program.ts"
+import { checks } from "../../src/process/checks.ts"
 import { closeConnections, makeFolder, removeFolder } from "./disk.ts"
 import { commitDefaults } from "../../src/write/storeProtocol.ts"
 import { openSession } from "../../src/write/StoreSession.ts"

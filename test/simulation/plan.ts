@@ -8,8 +8,8 @@
  * - a block of the range that is not in {@link Plan.unheld} is held, with all its parts, by peers that
  *   are honest, quick enough and never away for as long as the program waits ("pillars");
  * - where some peer sends headers that only a trusted hash can refute, the highest block of the
- *   range is trusted, and pillars hold all that is below it; or else what the trusted hash does not
- *   reach is {@link Plan.undecidedTo}.
+ *   range is trusted, and pillars hold all that is below it; or more peers are honest than not, or who
+ *   is not contradicts itself; or else what the trusted hash does not reach is {@link Plan.undecidedTo}.
  */
 import { type FaultKind, faultKinds } from "../../src/devnet/faults.ts"
 import type { OptionalTable } from "../../src/write/tables.ts"
@@ -67,6 +67,8 @@ export interface PeerPlan {
   readonly sessionMs: readonly [number, number] | undefined
   /** How often a dial fails, of 1. */
   readonly refuseChance: number
+  /** How much later than asked for bodies and receipts come of who is late. */
+  readonly lateMs: readonly [number, number]
   /** Whether it asks us for something. */
   readonly asks: boolean
   /** Whether it does nothing that deserves a ban. */
@@ -135,12 +137,14 @@ export interface Plan {
   readonly mishaps: ReadonlyArray<Mishap>
   /** Whether sessions go through the real handshake, with its cryptography and all phases. */
   readonly handshakes: boolean
+  /** Whether some bodies and receipts are larger than what frames may have at any time. */
+  readonly hasLargeBlocks: boolean
   /** Whether all of the store is recomputed in the end. */
   readonly verified: boolean
 }
 
-/** The plan of a seed. */
-export const planOf = (seed: number): Plan => {
+/** The plan of a seed, before it is made a world about one thing; see `worlds.ts`. */
+export const plainPlanOf = (seed: number): Plan => {
   const dice = new Dice(seed).split("plan")
   const chain = dice.between(0, TRUE_CHAINS - 1)
   const endBlock = trueChain(chain).lastBlock
@@ -168,6 +172,7 @@ export const planOf = (seed: number): Plan => {
     commitAfterMs: dice.pick([20, 200, 1_000]),
     mishaps: mishapsOf(dice),
     handshakes: dice.chance(0.05),
+    hasLargeBlocks: false,
     verified: dice.chance(0.1),
   }
 }
@@ -197,7 +202,8 @@ interface RangePlan {
   readonly unheld: readonly [from: number, to: number] | undefined
 }
 
-const honest = (dice: Dice, index: number, name: string, head: number): PeerPlan => {
+/** A peer without any fault, with the true chain up to `head`. */
+export const honest = (dice: Dice, index: number, name: string, head: number): PeerPlan => {
   const slowness = dice.pick([1, 5, 20, 60])
   return {
     name,
@@ -216,6 +222,7 @@ const honest = (dice: Dice, index: number, name: string, head: number): PeerPlan
     faultChance: 1,
     sessionMs: undefined,
     refuseChance: 0,
+    lateMs: [500, 9_000],
     asks: dice.chance(0.1),
     blameless: true,
   }
@@ -251,7 +258,7 @@ const peersOf = (dice: Dice, range: RangePlan): ReadonlyArray<PeerPlan> => {
  * Nobody honest has the blocks of the gap: who serves what is below it has its head there, who serves
  * what is above has pruned the rest.
  */
-const lacking = (peer: PeerPlan, [from, to]: readonly [number, number]): PeerPlan =>
+export const lacking = (peer: PeerPlan, [from, to]: readonly [number, number]): PeerPlan =>
   peer.floor > to || peer.head < from
     ? peer
     : peer.index % 2 === 0

@@ -2,8 +2,9 @@
  * The simulation in small; `npm run simulate` is the long one.
  */
 import { assert, describe, it } from "vitest"
-import { type Mishap, planOf } from "./plan.ts"
+import type { Mishap, Plan } from "./plan.ts"
 import { simulate } from "./Simulation.ts"
+import { planOf } from "./worlds.ts"
 
 /** How many seeds are simulated here: a few seconds. */
 const SEEDS = 25
@@ -26,11 +27,12 @@ describe("the simulated world", () => {
     assert.isAbove(counts.blocks, 5 * SEEDS)
   })
 
-  it("is the same every time, with handshakes and without", async () => {
+  it("is the same every time, with handshakes and without, and with large frames", async () => {
     const seeds = Array.from({ length: 60 }, (_, at) => at + 1)
     const shaken = seeds.find((seed) => planOf(seed).handshakes)!
     const befallen = seeds.find((seed) => planOf(seed).mishaps.length === 2)!
-    for (const seed of [shaken, befallen]) {
+    const large = seeds.find((seed) => planOf(seed).hasLargeBlocks)!
+    for (const seed of [shaken, befallen, large]) {
       const first = await simulate(seed, true)
       const second = await simulate(seed, true)
       assert.isAbove(first.trace.length, 10)
@@ -58,6 +60,21 @@ describe("the simulated world", () => {
       plans.some(({ undecidedTo, trusted }) => undecidedTo !== undefined && trusted.length > 0),
     )
     assert.isTrue(plans.some(({ settings }) => settings.larderBytes < 3_000))
+    const share = (is: (plan: Plan) => boolean): number => plans.filter(is).length
+    for (const name of ["majority-0", "selves-0", "tie-0"]) {
+      assert.isAbove(
+        share(({ peers }) => peers.some((peer) => peer.name === name)),
+        3,
+      )
+    }
+    assert.isAbove(
+      share(({ hasLargeBlocks }) => hasLargeBlocks),
+      20,
+    )
+    assert.isAbove(
+      share(({ peers }) => peers.some(({ lateMs }) => lateMs[1] < 2_000)),
+      20,
+    )
     assert.isTrue(plans.every(({ peers }) => peers.some(({ blameless }) => blameless)))
   })
 })

@@ -21,6 +21,9 @@ describe("Senders", () => {
             model.set(step.block, step.peerId)
             continue
           }
+          for (let block = 0; block <= 60; block++) {
+            assert.strictEqual(senders.of(block), model.get(block))
+          }
           const to = step.from + step.length
           const said = new Map<number, string | undefined>()
           for (const { blocks, peerId } of senders.take(step.from, to)) {

@@ -1,0 +1,127 @@
+/**
+ * The worlds of the seeds: plans of `plan.ts`, some of them made to be about one thing: who is right
+ * without a trusted hash, large frames, peers that are just too late.
+ *
+ * In: a seed. Out: its {@link Plan}. Pure: the same seed always gives the same plan, and a world that is
+ * not about one thing is the plain plan of its seed.
+ */
+import { TRUE_CHAINS } from "./chains.ts"
+import { Dice } from "./dice.ts"
+import { honest, lacking, type PeerPlan, type Plan, plainPlanOf, type ServedKind } from "./plan.ts"
+
+/** The plan of a seed. */
+export const planOf = (seed: number): Plan => {
+  const plan = plainPlanOf(seed)
+  const dice = new Dice(seed).split("dispute")
+  const decided = !plan.deserted && dice.chance(DISPUTE_SHARE) ? disputedPlan(dice, plan) : plan
+  const sizes = new Dice(seed).split("sizes")
+  if (sizes.chance(LARGE_SHARE)) return enlargedPlan(sizes, decided)
+  const lateness = new Dice(seed).split("lateness")
+  return decided === plan && !plan.deserted && lateness.chance(LATE_SHARE)
+    ? latePlan(lateness, plan)
+    : decided
+}
+
+/** How many of the worlds have peers that are just too late, so that two fetch the same blocks. */
+const LATE_SHARE = 0.06
+
+const slower = (peer: PeerPlan): PeerPlan => ({ ...peer, thinkMs: [100, 450] })
+
+/** The same world with peers whose answers come when others have been asked for the same already. */
+const latePlan = (dice: Dice, plan: Plan): Plan => {
+  const { peers, endBlock, unheld, settings } = plan
+  const late = Array.from({ length: dice.between(1, 3) }, (_, at): PeerPlan => {
+    const index = peers.length + at
+    const peer = honest(dice, index, `late-${index}`, endBlock)
+    return { ...peer, wireFault: "late", lateMs: [550, 1_300], thinkMs: [1, 2], blameless: false }
+  })
+  const slowed = peers.map((peer) => slower(peer))
+  return {
+    ...plan,
+    peers:
+      unheld === undefined
+        ? [...late, ...slowed]
+        : [...late, ...slowed].map((peer) => lacking(peer, unheld)),
+    settings: { ...settings, requestTimeoutMs: 600, maxPeers: settings.maxPeers + late.length },
+  }
+}
+
+/** How many of the worlds have blocks whose parts come in large frames. */
+const LARGE_SHARE = 0.04
+/** How many peers there are in them beside the others. */
+const SWARM = 6
+
+/** Honest peers that answer at the same time, so that more comes at once than was reserved. */
+const swarmOf = (dice: Dice, { peers, endBlock }: Plan): ReadonlyArray<PeerPlan> =>
+  Array.from({ length: SWARM }, (_, at) => {
+    const index = peers.length + at
+    const peer = honest(dice, index, `swarm-${index}`, endBlock)
+    return { ...peer, latencyMs: 20, thinkMs: [1, 2] as const }
+  })
+
+/**
+ * The same world with large blocks in its chain, of which few fit what may be under way at once: large
+ * frames are held back until what was read of others is through.
+ */
+const enlargedPlan = (dice: Dice, plan: Plan): Plan => ({
+  ...plan,
+  chain: plan.chain + TRUE_CHAINS,
+  hasLargeBlocks: true,
+  peers:
+    plan.deserted || plan.unheld !== undefined
+      ? plan.peers
+      : [...plan.peers, ...swarmOf(dice, plan)],
+  settings: {
+    ...plan.settings,
+    bytesInFlight: dice.pick([100_000, 100_000, 200_000, 1_000_000]),
+    // What is reserved before the first large answer is little, and much is asked for at once.
+    receiptsAnswerBytes: dice.pick([4_000, 100_000]),
+    answerTargetBytes: dice.pick([3_000, 60_000]),
+    larderBytes: dice.pick([20_000, 200_000, 1_000_000]),
+    blocksPerAssignment: dice.pick([1, 2, 3]),
+    slotsPerPeer: dice.pick([2, 3]),
+    maxPeers: plan.settings.maxPeers + SWARM,
+  },
+})
+
+/** How many of the worlds are about nothing but who is right. */
+const DISPUTE_SHARE = 0.06
+
+/** Who is right is decided where more are honest than not, or where who is not contradicts itself. */
+const disputes = ["majority", "majority", "majority", "selves", "tie"] as const
+
+/**
+ * A world without a trusted hash, of honest peers that hold everything and of others that serve forks,
+ * or alter headers one at a time: where it can be decided nothing may be missing in the end.
+ */
+const disputedPlan = (dice: Dice, plan: Plan): Plan => {
+  const { startBlock, endBlock } = plan
+  const dispute = dice.pick(disputes)
+  const liars = dispute === "majority" ? dice.pick([1, 2, 3]) : dice.pick([1, 1, 2])
+  const others = { majority: liars + 1, selves: 1, tie: liars }[dispute]
+  const forkOf = (): ServedKind => ({
+    forkedFrom: dice.between(Math.min(startBlock + 1, endBlock), endBlock),
+  })
+  const shared = forkOf()
+  const colluding = dice.chance(0.5)
+  const peers = Array.from({ length: liars + others }, (_, index) => {
+    const peer = honest(dice, index, `honest-${index}`, endBlock)
+    if (index >= liars) return peer
+    const liar = { ...peer, name: `${dispute}-${index}`, blameless: false }
+    return dispute === "selves"
+      ? { ...liar, fault: "lie-header" as const, faultChance: dice.pick([0.1, 0.3, 1]) }
+      : { ...liar, serves: colluding ? shared : forkOf() }
+  })
+  return {
+    ...plan,
+    trusted: [],
+    unheld: undefined,
+    undecidedTo: dispute === "tie" ? endBlock : undefined,
+    peers: dice.chance(0.5) ? peers : peers.toReversed(),
+    settings: {
+      ...plan.settings,
+      blocksPerAssignment: dice.pick([1, 2, 3, 8]),
+      maxPeers: peers.length,
+    },
+  }
+}
