@@ -29,6 +29,30 @@ const MUTANTS = [
     to: "",
   },
   {
+    bug: "an overdue batch keeps its blocks to itself",
+    file: "src/scheduler/core.ts",
+    from: "    share(draft, batchId, block)\n",
+    to: "",
+  },
+  {
+    bug: "what is shared goes back to the same peer",
+    file: "src/scheduler/draft.ts",
+    from: "  markTried(draft, batch.peerId, block)\n  putBack(draft, block)",
+    to: "  putBack(draft, block)",
+  },
+  {
+    bug: "the first to bring a shared block is turned away",
+    file: "src/scheduler/core.ts",
+    from: "if (!isOwn && !takeShared(draft, batchId, block))",
+    to: "if (!isOwn)",
+  },
+  {
+    bug: "a shared block that was brought is still another batch's",
+    file: "src/scheduler/draft.ts",
+    from: 'for (const set of ["normal", "escalated", "assigned"] as const) {\n    if (!draft[set]',
+    to: 'for (const set of ["normal", "escalated"] as const) {\n    if (!draft[set]',
+  },
+  {
     bug: "the head gate is off by one",
     file: "src/scheduler/choose.ts",
     from: "without(without(between(peer.range.from, peer.range.to), peer.tried), peer.lacks)",

@@ -57,6 +57,24 @@ const MUTANTS = [
     to: "sendBack(draft, block)",
   },
   {
+    bug: "scheduler: what is shared is given to nobody",
+    file: "src/scheduler/draft.ts",
+    from: "  markTried(draft, batch.peerId, block)\n  putBack(draft, block)\n",
+    to: "  markTried(draft, batch.peerId, block)\n",
+  },
+  {
+    bug: "scheduler: who shares a block may bring it after others",
+    file: "src/scheduler/draft.ts",
+    from: "if (draft.batches.get(batchId)?.shared.has(block) !== true) return false",
+    to: "if (draft.batches.get(batchId)?.shared.has(block) === true) return true\n  else return false",
+  },
+  {
+    bug: "fetch: what an unneeded batch has borrowed is not given back",
+    file: "src/fetch/Fetcher.ts",
+    from: "Effect.onInterrupt(() => Effect.sync(assembly.abandon)),",
+    to: "",
+  },
+  {
     bug: "fetch: a short answer bans",
     file: "src/fetch/verdict.ts",
     from: 'lacks: false, peer: "none", counter: "truncated"',

@@ -37,7 +37,7 @@ export interface SettingsShape {
   readonly minPeers: number
   /** Dials under way at once: each costs a handshake of about 9 ms of processor time. */
   readonly maxConcurrentDials: number
-  /** Batches a peer works on at once. One in probe, so that a latency is that of one request. */
+  /** Most batches a peer works on at once. One in probe, so that a latency is that of one request. */
   readonly slotsPerPeer: number
   /** First pause of a peer after a failure; doubles with each further one. */
   readonly coolDownMs: number

@@ -220,19 +220,21 @@ export class BlockRanges implements BlockView {
 
   #replace({ lo, loIndex, hi, hiIndex }: Cut, by: ReadonlyArray<number>): BlockRanges {
     const chunks = this.#chunks
-    let bounds = [
-      ...chunks[lo]!.bounds.slice(0, 2 * loIndex),
-      ...by,
-      ...chunks[hi]!.bounds.slice(2 * hiIndex),
-    ]
+    const before = chunks[lo]!.bounds.slice(0, 2 * loIndex)
+    let bounds = before.concat(by, chunks[hi]!.bounds.slice(2 * hiIndex))
+    // Most sets are one chunk, and this is what the scheduler does most.
+    if (chunks.length === 1 && bounds.length > 0 && bounds.length <= 2 * CHUNK_MAX) {
+      const all = blocksIn(bounds)
+      return new BlockRanges([{ bounds, count: all }], all, bounds.length / 2)
+    }
     let first = lo
     let behind = hi + 1
     if (bounds.length < 2 * CHUNK_MIN) {
       if (first > 0) {
         first -= 1
-        bounds = [...chunks[first]!.bounds, ...bounds]
+        bounds = chunks[first]!.bounds.concat(bounds)
       } else if (behind < chunks.length) {
-        bounds = [...bounds, ...chunks[behind]!.bounds]
+        bounds = bounds.concat(chunks[behind]!.bounds)
         behind += 1
       }
     }

@@ -71,6 +71,8 @@ export interface BatchAssembly extends PartSink {
   readonly needs: (kind: PartKind, block: HashedHeader) => boolean
   /** All that these blocks were asked for is answered: those that are not whole go back. */
   readonly turnOver: (blocks: ReadonlyArray<HashedHeader>) => Effect.Effect<void>
+  /** The run is over: gives back what the batch still holds and has borrowed. */
+  readonly abandon: () => void
   /** What came of the batch so far. */
   readonly outcome: () => BatchOutcome
 }
@@ -318,6 +320,9 @@ export const makeAssembler = Effect.fnUntraced(function* (
           yield* scheduler.failed(batchId, blockNumbers, error)
         }
       }),
+      abandon: () => {
+        for (const draft of drafts.values()) putAway(draft, false)
+      },
       outcome: () => ({ ...outcome }),
     }
   }

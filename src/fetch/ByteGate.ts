@@ -28,6 +28,8 @@ export interface ByteGateShape {
   readonly unfinishedFrames: UnfinishedFrames
   /** Gives bytes back. */
   readonly release: (bytes: number) => void
+  /** Whether somebody waits for bytes: what takes long then is our own doing. */
+  readonly isWaitedFor: () => boolean
   /** What is free now; below 0 when overdrawn. */
   readonly free: () => number
 }
@@ -119,6 +121,7 @@ export const makeByteGate = (budgetBytes: number, headersBytes = 0): ByteGateSha
       mayRead() ? undefined : new Promise((resolve) => paused.add(() => resolve())),
     unfinishedFrames: new UnfinishedFrames(MOST_UNFINISHED_BYTES),
     release,
+    isWaitedFor: () => waiters.size > 0,
     free: () => free,
   }
 }

@@ -19,7 +19,10 @@ export interface FetchPlanShape {
    * peer's round trips, and a late answer that is still wanted is used.
    */
   readonly requests: "fixed" | "adaptive"
-  /** Requests for one kind of part under way at once at one peer. */
+  /**
+   * Requests of one kind under way at once at one peer: so many where they are `fixed`; `adaptive`
+   * ones from 1 to so many, by how much of a peer's answers is waiting.
+   */
   readonly requestsAtOnce: number
   /** How the lists of an answer are told apart; gas is the cumulative gas of each. */
   readonly matchReceipts: MatchReceipts

@@ -35,6 +35,7 @@ import { MissingHeaders, Truncated, WrongHeader } from "./FetchError.ts"
 import { FetchPlan } from "./FetchPlan.ts"
 import { Larder } from "./larder.ts"
 import { makePartFetch, type PartFetch } from "./PartFetch.ts"
+import { watchOverdue } from "./OverdueWatch.ts"
 import { makePeerLanes, type PartKind, type PeerLanes } from "./PeerLanes.ts"
 import { makeReceiptsMethod } from "./ReceiptsFetch.ts"
 
@@ -66,6 +67,8 @@ export class Fetcher extends Context.Tag("annals/Fetcher")<Fetcher, FetcherShape
       yield* scheduler.assignments.pipe(
         // A scheduler never assigns more batches than the connected peers have slots.
         Stream.mapEffect(fetchBatch, { concurrency: "unbounded", unordered: true }),
+        // What is still asked for when the run is over was asked of others too, who were faster.
+        Stream.interruptWhen(scheduler.finished),
         Stream.runDrain,
         Effect.onExit((exit) => endOrFail(out, exit)),
         Effect.forkScoped,
@@ -91,6 +94,7 @@ const makeBatchFetch = Effect.fnUntraced(function* (
     (blocks) => out.offer(blocks),
   )
   const rests = yield* makeRests
+  const overdue = yield* watchOverdue
   const fetchReceipts = yield* makePartFetch(lanes, yield* makeReceiptsMethod(lanes))
   const fetchBodies =
     plan.bodies === undefined ? undefined : yield* makePartFetch(lanes, yield* plan.bodies)
@@ -151,13 +155,14 @@ const makeBatchFetch = Effect.fnUntraced(function* (
       },
       step: () => undefined,
     })
-    const workers = Array.from({ length: plan.requestsAtOnce }, () => turns)
+    const workers = Array.from({ length: lanes.atOnce(assignment.peer) }, () => turns)
     return Effect.all(workers, { concurrency: "unbounded", discard: true })
   }
 
   return Effect.fnUntraced(function* (assignment: Assignment) {
     const { batchId, fromBlock, toBlock, peer } = assignment
     const startedMs = yield* Clock.currentTimeMillis
+    overdue.began(batchId, startedMs)
     const assembly = assemble(assignment, startedMs, rests.isPatient(peer))
     yield* fetchHeaders(assignment, (headers) =>
       Effect.zipRight(
@@ -166,9 +171,13 @@ const makeBatchFetch = Effect.fnUntraced(function* (
       ),
     ).pipe(
       Effect.catchAll((error) => scheduler.failed(batchId, numbers(fromBlock, toBlock), error)),
+      Effect.onInterrupt(() => Effect.sync(assembly.abandon)),
     )
     const endedMs = yield* Clock.currentTimeMillis
     stats.batchEnded(peer.peerId, endedMs - startedMs)
+    overdue.ended(batchId, endedMs, assembly.outcome().delivered > 0)
+    // One batch's headers travel beside the parts of the others.
+    scheduler.slots(peer.peerId, 1 + lanes.atOnce(peer))
     const rest = rests.after(peer, assembly.outcome(), roomMade)
     if (rest === undefined) return yield* scheduler.batchEnded(batchId)
     // In the background: a run that ends meanwhile does not wait for it.

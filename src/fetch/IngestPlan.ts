@@ -1,5 +1,6 @@
 /**
- * The plan of ingest: headers, bodies and receipts, one large request a peer and kind at a time;
+ * The plan of ingest: headers, bodies and receipts, one large request a peer and kind at a time, and
+ * up to four where round trips are long;
  * the items of a short answer are told apart by their roots. In a file of its own: a probe loads
  * nothing that computes roots.
  */
@@ -15,7 +16,7 @@ export const layerIngestPlan: Layer.Layer<FetchPlan> = Layer.succeed(FetchPlan, 
   kinds: ["bodies", "receipts"],
   bodies: makeBodiesMethod,
   requests: "adaptive",
-  requestsAtOnce: 1,
+  requestsAtOnce: 4,
   matchReceipts: (blocks, gas, lists, form) =>
     // An empty list in the place of one that is lacking has no root that would say whose it is.
     gas.includes(NO_RECEIPTS)

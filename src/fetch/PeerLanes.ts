@@ -1,5 +1,5 @@
 /**
- * How peers are asked: one at a time for each kind of part, with a deadline that follows the peer,
+ * How peers are asked: one at a time for each kind of part, or a few, with a deadline that follows the peer,
  * and with the bytes of the answer reserved before. Who holds parts never waits for bytes: a turn
  * takes all the kinds that it is for, then reserves for all of them, then asks. What is learned of a peer (how fast it answers,
  * what its blocks weigh) is kept with it, and forgotten with it.
@@ -11,7 +11,7 @@ import { Settings } from "../Settings.ts"
 import { type RequestError, Timeout } from "../wire/WireError.ts"
 import { ByteGate } from "./ByteGate.ts"
 import { FetchPlan } from "./FetchPlan.ts"
-import { afterPace, deadlineMs, type Pace, unknownPace } from "./pace.ts"
+import { afterPace, afterTrip, deadlineMs, type Pace, unknownPace, usefulAtOnce } from "./pace.ts"
 import { afterSizes, planRequests, predictBytes, type SizeEstimate, unknownSize } from "./sizing.ts"
 
 /** A kind of part that is asked for by hash. */
@@ -43,6 +43,15 @@ interface Lane {
   size: SizeEstimate
 }
 
+/** What is known of a peer. */
+interface PeerLines {
+  readonly lanes: Record<RequestKind, Lane>
+  /** The least that an answer takes; 0 while there was none. */
+  tripMs: number
+  /** Requests of one kind that may be under way. */
+  atOnce: number
+}
+
 /** A guess is exceeded now and then; what is exceeded is overdrawn. */
 const RESERVE_MARGIN = 1.25
 
@@ -57,7 +66,7 @@ export const makePeerLanes = Effect.fnUntraced(function* (scope: Scope.Scope) {
   const plan = yield* FetchPlan
   const stats = yield* Stats
   const gate = yield* ByteGate
-  const peers = new WeakMap<Peer, Record<RequestKind, Lane>>()
+  const peers = new WeakMap<Peer, PeerLines>()
   // What a block weighs is the block's nature first: a new peer starts from what others showed.
   const sizes: Record<RequestKind, SizeEstimate> = {
     headers: unknownSize,
@@ -65,19 +74,42 @@ export const makePeerLanes = Effect.fnUntraced(function* (scope: Scope.Scope) {
     receipts: unknownSize,
   }
 
-  const laneOf = (peer: Peer, kind: RequestKind): Lane => {
-    let lanes = peers.get(peer)
-    if (lanes === undefined) {
-      const fresh = (kind: RequestKind): Lane => ({
-        turns: Effect.unsafeMakeSemaphore(plan.requestsAtOnce),
-        pace: unknownPace,
-        size: sizes[kind],
-      })
-      lanes = { headers: fresh("headers"), bodies: fresh("bodies"), receipts: fresh("receipts") }
-      peers.set(peer, lanes)
+  const linesOf = (peer: Peer): PeerLines => {
+    const known = peers.get(peer)
+    if (known !== undefined) return known
+    const atOnce = plan.requests === "fixed" ? plan.requestsAtOnce : 1
+    const fresh = (kind: RequestKind): Lane => ({
+      turns: Effect.unsafeMakeSemaphore(atOnce),
+      pace: unknownPace,
+      size: sizes[kind],
+    })
+    const lanes = {
+      headers: fresh("headers"),
+      bodies: fresh("bodies"),
+      receipts: fresh("receipts"),
     }
-    return lanes[kind]
+    const lines = { lanes, tripMs: 0, atOnce }
+    peers.set(peer, lines)
+    return lines
   }
+  const laneOf = (peer: Peer, kind: RequestKind): Lane => linesOf(peer).lanes[kind]
+
+  /** Learns how long a peer takes, and lets it have as many requests at once as are of use. */
+  const learnPace = Effect.fnUntraced(function* (peer: Peer, kind: RequestKind, elapsedMs: number) {
+    const lines = linesOf(peer)
+    const { lanes } = lines
+    lanes[kind].pace = afterPace(lanes[kind].pace, elapsedMs)
+    // Headers are the shortest of all answers.
+    if (kind === "headers") lines.tripMs = afterTrip(lines.tripMs, elapsedMs)
+    if (plan.requests === "fixed" || kind === "headers") return
+    const useful = plan.kinds.map((each) =>
+      usefulAtOnce(lines.tripMs, lanes[each].pace, plan.requestsAtOnce),
+    )
+    const atOnce = Math.max(...useful)
+    if (atOnce === lines.atOnce) return
+    lines.atOnce = atOnce
+    for (const { turns } of Object.values(lanes)) yield* turns.resize(atOnce)
+  })
 
   /** Sends; afterwards exactly the answer's bytes are held, or none after a failure. */
   const exchange = <A extends Answer>(question: Question<A>, timeoutMs: number) =>
@@ -90,8 +122,7 @@ export const makePeerLanes = Effect.fnUntraced(function* (scope: Scope.Scope) {
       if (answer.bytes > reservedBytes) gate.overdraw(answer.bytes - reservedBytes)
       else gate.release(reservedBytes - answer.bytes)
       stats.answered(kind, answer.elapsedMs, answer.bytes)
-      const lane = laneOf(peer, kind)
-      lane.pace = afterPace(lane.pace, answer.elapsedMs)
+      yield* learnPace(peer, kind, answer.elapsedMs)
       return answer
     })
 
@@ -146,6 +177,8 @@ export const makePeerLanes = Effect.fnUntraced(function* (scope: Scope.Scope) {
   return {
     ask,
     inTurn,
+    /** Requests of one kind that may be under way at the peer now. */
+    atOnce: (peer: Peer): number => linesOf(peer).atOnce,
     /** How many of the next blocks, which use this gas, go into the next request. */
     nextCount: (peer: Peer, kind: PartKind, gasUsed: ReadonlyArray<number>): number => {
       const mostBlocks = settings.receiptsPerRequest

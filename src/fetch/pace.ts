@@ -1,5 +1,6 @@
 /**
- * How long a peer is waited for: a few of its own round trips, never less than the floor. Pure.
+ * How long a peer is waited for: a few of its own round trips, never less than the floor; and how
+ * many requests it is worth having under way at it. Pure.
  */
 
 /** What was seen of a peer's answers of one kind. */
@@ -27,3 +28,21 @@ export const afterPace = (pace: Pace, elapsedMs: number): Pace => ({
 /** The deadline of the next request, in milliseconds. */
 export const deadlineMs = (pace: Pace, floorMs: number): number =>
   Math.max(floorMs, Math.min(MOST_MS, pace.answerMs * TIMES))
+
+/** How fast a round trip that was once short is forgotten: routes change. */
+const TRIP_FORGOTTEN = 1.02
+
+/** The least that an answer takes, after a short one that took `elapsedMs`; 0 while none came. */
+export const afterTrip = (tripMs: number, elapsedMs: number): number =>
+  tripMs === 0 ? elapsedMs : Math.min(elapsedMs, tripMs * TRIP_FORGOTTEN)
+
+/**
+ * How many requests of one kind are to be under way at once, from 1 to `most`: as many as fill the
+ * round trip `tripMs` with what an answer takes beyond it. Where the link, the peer or we are busy all
+ * the time answers take long, and one is enough.
+ */
+export const usefulAtOnce = (tripMs: number, { answerMs }: Pace, most: number): number => {
+  if (tripMs === 0 || answerMs === 0) return 1
+  const ownMs = Math.max(answerMs - tripMs, 1)
+  return Math.min(most, Math.max(1, Math.round(1 + tripMs / ownMs)))
+}

@@ -41,8 +41,8 @@ import { endWithStoreError } from "./storeErrors.ts"
 
 /** Most blocks in a request where the user sets no ceiling: what Besu serves of bodies. */
 const MOST_BLOCKS_PER_REQUEST = 128
-/** Batches a peer works on at once: the headers of the next travel beside this one's receipts. */
-const SLOTS_PER_PEER = 2
+/** Most batches a peer works on at once, where its round trips are long; otherwise two. */
+const SLOTS_PER_PEER = 4
 
 /** Runs an ingest, or a profile. */
 export const runIngest = (

@@ -82,6 +82,13 @@ export interface SchedulerShape {
     blockNumbers: ReadonlyArray<number>,
     error: FetchError | undefined,
   ) => void
+  /** How many batches are of use at a peer at once; it has at least one and at most `slotsPerPeer`. */
+  readonly slots: (peerId: string, count: number) => void
+  /**
+   * The batch takes much longer than others: where nothing else is left to be given out, peers that are
+   * idle are asked for its blocks too.
+   */
+  readonly overdue: (batchId: number) => void
   /** The slot is free; blocks of the batch that were not spoken of go back. */
   readonly batchEnded: (batchId: number) => Effect.Effect<void>
   /** A later stage refused a delivered block; its sender, named in the error, is blamed. */
@@ -139,6 +146,9 @@ interface OpenBatch {
   delivered: number
   worst: PeerConsequence
 }
+
+/** Batches that a peer is given before anything is known of it, where it may have as many. */
+const FIRST_SLOTS = 2
 
 /** How often the driver looks whether the core wants to be woken: fine against any cool-down. */
 const WAKE_EVERY_MS = 50
@@ -284,7 +294,7 @@ const makeScheduler = Effect.fnUntraced(function* (open: boolean) {
       const standing = yield* reputation.standing(peerId)
       peers.set(peerId, peer)
       tell(reach.set(peerId, event.serves))
-      const slots = settings.slotsPerPeer
+      const slots = Math.min(FIRST_SLOTS, settings.slotsPerPeer)
       const range = reach.of(peerId)
       const { usableFromMs, banned } = standing
       dispatch({ _tag: "PeerJoined", peerId, slots, range, usableFromMs, banned })
@@ -348,6 +358,15 @@ const makeScheduler = Effect.fnUntraced(function* (open: boolean) {
       giveBack(batchId, blocks, error)
     }),
     returned: giveBack,
+    overdue: (batchId: number) => {
+      if (state.normal.count + state.escalated.count > 0) return
+      dispatch({ _tag: "BatchOverdue", batchId })
+    },
+    slots: (peerId: string, count: number) => {
+      const slots = Math.max(1, Math.min(count, settings.slotsPerPeer))
+      const peer = state.peers.get(peerId)
+      if (peer !== undefined && peer.slots !== slots) dispatch({ _tag: "PeerSlots", peerId, slots })
+    },
     batchEnded: Effect.fnUntraced(function* (batchId: number) {
       const batch = batches.get(batchId)
       batches.delete(batchId)

@@ -12,8 +12,8 @@
  *   pending ───────────▶ assigned ────────▶ delivered ───────────▶ done
  *   │ ▲ ▲                   │                   │
  *   │ │ └───── requeued ────┘ (BlockFailed,     │
- *   │ │                        BatchEnded,      │
- *   │ │                        PeerLeft)        │
+ *   │ │        or shared       BatchEnded,      │
+ *   │ │       (BatchOverdue)   PeerLeft)        │
  *   │ └──────────── requeued ───────────────────┘ (BlockRejected, BlockContested;
  *   │                                              BlocksRevoked and BlockContested from done)
  *   ├─ disputed: contested at least once; rests, then goes to whom fewest contradict
@@ -38,12 +38,15 @@
  *       banned and could serve it has tried it in this round or lacks it, or when parts of it wait
  *       for that peer.
  * - S8  A peer that leaves gives its blocks back at once; an answer to a batch that no longer
- *       owns the block is dropped.
+ *       owns the block is dropped, unless the batch shares it (S14).
  * - S9  No usable slot is left empty while there is something to offer to it, and it is offered
  *       the lowest there is of its kind; peers that have been idle longest come first.
  * - S10 One honest peer that holds everything finishes the work, from any state.
  * - S11 Without hope the run ends `giveUpMs` after the hope went, or after the last block that
  *       was completed since, and names exactly what is missing.
+ * - S14 Of a batch that is overdue, exactly those blocks go back, without an attempt, that another
+ *       peer with a free slot could have and has not tried; whoever brings one of them first, its own
+ *       peer too, has brought it.
  * - S12 After Stop and after Finished nothing is assigned; Finished comes once.
  * - S13 A block that was contested is offered to nobody before it has rested: 50 ms, four times as
  *       long each time, 4 s at the most; what was contested together rests as long. It is offered to no
@@ -57,7 +60,7 @@
  * left behind (no attempt is counted): otherwise coming and going would be hope for ever.
  */
 import { and, BlockRanges, or, without } from "../domain/blockRanges.ts"
-import { choose, isFree, isHopeful } from "./choose.ts"
+import { choose, isFree, isHopeful, openTo } from "./choose.ts"
 import { contested, DECIDES_NOTHING, opponentsOf, opposed } from "./disputes.ts"
 import {
   assign,
@@ -75,10 +78,18 @@ import {
   requeue,
   sealed,
   setPeer,
+  share,
   takeFromBatch,
+  takeShared,
   type Draft,
 } from "./draft.ts"
-import type { Peer, SchedulerCommand, SchedulerEvent, SchedulerState } from "./model.ts"
+import {
+  ownedBy,
+  type Peer,
+  type SchedulerCommand,
+  type SchedulerEvent,
+  type SchedulerState,
+} from "./model.ts"
 
 /** The state after `event`, and what is to be done; total: events that fit nothing change nothing. */
 export const step = (
@@ -134,6 +145,13 @@ const take = (draft: Draft, event: SchedulerEvent): void => {
       return contest(draft, event)
     case "BlockFailed":
       return fail(draft, event)
+    case "PeerSlots": {
+      const peer = draft.peers.get(event.peerId)
+      if (peer !== undefined) setPeer(draft, { ...peer, slots: event.slots })
+      return
+    }
+    case "BatchOverdue":
+      return shareOverdue(draft, event.batchId)
     case "BatchEnded":
       return endBatch(draft, event.batchId)
     case "WorkAdded":
@@ -203,7 +221,8 @@ const drop = (draft: Draft, batchId: number, block: number): void => {
 }
 
 const deliver = (draft: Draft, batchId: number, block: number): void => {
-  if (takeFromBatch(draft, batchId, block) === undefined) return drop(draft, batchId, block)
+  const isOwn = takeFromBatch(draft, batchId, block) !== undefined
+  if (!isOwn && !takeShared(draft, batchId, block)) return drop(draft, batchId, block)
   draft.delivered = draft.delivered.add(block, block)
   draft.commands.push({ _tag: "Accept", batchId, block })
 }
@@ -236,9 +255,9 @@ const complete = (draft: Draft, block: number): void => {
   draft.commands.push({ _tag: "Completed", block })
   // Second chances do help, as it seems: wait anew. Blocks are finite, so this ends too.
   if (draft.hopelessSinceMs !== undefined) draft.hopelessSinceMs = draft.nowMs
-  if (!draft.requeued.has(block)) return
-  draft.commands.push({ _tag: "Recovered", block })
-  forgetBlock(draft, block)
+  const wasRequeued = draft.requeued.has(block)
+  if (wasRequeued) draft.commands.push({ _tag: "Recovered", block })
+  if (wasRequeued || draft.marked.has(block)) forgetBlock(draft, block)
 }
 
 const reject = (draft: Draft, block: number, peerId: string): void => {
@@ -301,6 +320,20 @@ const fail = (draft: Draft, event: EventOf<"BlockFailed">): void => {
     markLacks(draft, batch.peerId, BlockRanges.of(block, block))
   }
   requeue(draft, block, attempt)
+}
+
+/** Shares what others that are idle could have of a batch. */
+const shareOverdue = (draft: Draft, batchId: number): void => {
+  const batch = draft.batches.get(batchId)
+  // What is out may come home after a stop, but nothing is given out any more.
+  if (batch === undefined || draft.phase !== "running") return
+  const idle = [...draft.peers.values()].filter(
+    (peer) => peer.peerId !== batch.peerId && isFree(peer, draft.nowMs),
+  )
+  const theirs = without(and(ownedBy(draft, batch), or(idle.map(openTo))), draft.exhausted)
+  for (let block = theirs.next(0); block !== undefined; block = theirs.next(block + 1)) {
+    share(draft, batchId, block)
+  }
 }
 
 const endBatch = (draft: Draft, batchId: number): void => {

@@ -124,15 +124,44 @@ export const makePending = (draft: Draft, from: number, to: number): void => {
   lowerFloors(draft, from, to, false)
 }
 
+/** Makes a block that was just taken out of `assigned` or `delivered` pending again. */
+const putBack = (draft: Draft, block: number): void => {
+  const escalated = draft.attempted[2].has(block)
+  if (escalated) draft.escalated = draft.escalated.add(block, block)
+  else draft.normal = draft.normal.add(block, block)
+  if (!draft.exhausted.has(block)) lowerFloors(draft, block, block, escalated)
+}
+
 /** Sends a block that was just taken out of `assigned` or `delivered` back to pending. */
 export const requeue = (draft: Draft, block: number, counted: boolean): void => {
   draft.requeued = draft.requeued.add(block, block)
   draft.commands.push({ _tag: "Requeued", block, counted })
   if (counted) countAttempt(draft, block)
-  const escalated = draft.attempted[2].has(block)
-  if (escalated) draft.escalated = draft.escalated.add(block, block)
-  else draft.normal = draft.normal.add(block, block)
-  if (!draft.exhausted.has(block)) lowerFloors(draft, block, block, escalated)
+  putBack(draft, block)
+}
+
+/** Offers a block of an overdue batch to others too: no failure, no attempt (S14). */
+export const share = (draft: Draft, batchId: number, block: number): void => {
+  const batch = draft.batches.get(batchId)
+  if (batch === undefined) return
+  draft.assigned = draft.assigned.remove(block, block)
+  loseFromBatches(draft, block)
+  const shared = batch.shared.add(block, block)
+  const lost = batch.lost.add(block, block)
+  draft.batches = withEntry(draft.batches, batchId, { ...batch, lost, shared })
+  markTried(draft, batch.peerId, block)
+  putBack(draft, block)
+}
+
+/** Takes a block that a batch shares from whoever has it now; whether it was still wanted (S14). */
+export const takeShared = (draft: Draft, batchId: number, block: number): boolean => {
+  if (draft.batches.get(batchId)?.shared.has(block) !== true) return false
+  for (const set of ["normal", "escalated", "assigned"] as const) {
+    if (!draft[set].has(block)) continue
+    draft[set] = draft[set].remove(block, block)
+    return true
+  }
+  return false
 }
 
 /** Takes a block of a batch out of `assigned`; the batch, if the block was its own (S1, S8). */
@@ -232,8 +261,9 @@ export const removeBlocks = (draft: Draft, blocks: BlockRanges): void => {
   draft.disputes = withoutDisputed(draft.disputes, blocks)
   for (const batch of draft.batches.values()) {
     const lost = batch.lost.union(within(blocks, batch.from, batch.to))
-    if (lost.count > batch.lost.count) {
-      draft.batches = withEntry(draft.batches, batch.batchId, { ...batch, lost })
+    const shared = batch.shared.subtract(blocks)
+    if (lost.count > batch.lost.count || shared.count < batch.shared.count) {
+      draft.batches = withEntry(draft.batches, batch.batchId, { ...batch, lost, shared })
     }
   }
   const forget = <Kept extends Standing>(kept: Kept): Kept => ({
@@ -270,6 +300,7 @@ export const assign = (draft: Draft, peer: Peer, offer: Offer): Peer => {
     from,
     to,
     lost: BlockRanges.empty,
+    shared: BlockRanges.empty,
   })
   const current = draft.peers.get(peerId) ?? peer
   const busier = {

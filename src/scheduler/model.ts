@@ -103,6 +103,13 @@ export type SchedulerEvent = { readonly nowMs: number } & (
       /** Whether the peer is now known not to have it. */
       readonly lacks: boolean
     }
+  /** From now on it takes so many batches at once; what it has already it keeps. */
+  | { readonly _tag: "PeerSlots"; readonly peerId: string; readonly slots: number }
+  /**
+   * The batch takes much longer than others. What idle peers could have of it is offered to them too, and
+   * its peer had its chance at that; whoever brings a block first has brought it.
+   */
+  | { readonly _tag: "BatchOverdue"; readonly batchId: number }
   /** The slot is free; what is left of the batch goes back without an attempt. */
   | { readonly _tag: "BatchEnded"; readonly batchId: number }
   | { readonly _tag: "Tick" }
@@ -183,6 +190,8 @@ export interface Batch {
   readonly to: number
   /** Those of its blocks that went back to pending since, and may be another batch's by now. */
   readonly lost: BlockRanges
+  /** Those of `lost` that went back because it was overdue: it may still be the first to bring them. */
+  readonly shared: BlockRanges
 }
 
 /** How a height is disputed. */

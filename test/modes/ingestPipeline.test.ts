@@ -50,6 +50,16 @@ const bloat: Alter = (request, items) => {
   })
 }
 
+/** How long one peer takes to be asked for all, and how many requests are open at most. */
+const pacedRun = (latencyMs: number, lateKinds: ReadonlyArray<"headers" | "receipts" | "bodies">) =>
+  Effect.gen(function* () {
+    const peer = fakePeer({ name: "a", served, latencyMs, lateKinds })
+    const settings = { slotsPerPeer: 4, blocksPerAssignment: 4 }
+    const { failed, elapsedMs } = yield* ingest({ peers: [peer], settings })
+    assert.deepStrictEqual(failed, [])
+    return { elapsedMs, mostOpen: peer.mostOpen() }
+  })
+
 describe("an ingest in memory", () => {
   it.scoped("stores all blocks of honest peers, checked, without a retry", () =>
     Effect.gen(function* () {
@@ -259,6 +269,56 @@ describe("an ingest in memory", () => {
       assert.isAtLeast(end.mostHeldBytes, 200_000)
       assert.strictEqual(end.heldBytes, 0)
     }),
+  )
+
+  it.scoped("does not wait for the slowest peer at the end of the range", () =>
+    Effect.gen(function* () {
+      const quick = fakePeer({ name: "quick", served, latencyMs: 20 })
+      const slow = fakePeer({ name: "slow", served, latencyMs: 9_000 })
+      const end = yield* ingest({ peers: [quick, slow], settings: { requestTimeoutMs: 30_000 } })
+      assert.deepStrictEqual(end.failed, [])
+      assert.strictEqual(end.status.blocks, 121)
+      // Nobody failed: what the slow peer was asked for was asked of the other, too, after a second.
+      assert.deepStrictEqual(end.failures, {})
+      assert.strictEqual(end.retries, 0)
+      assert.isBelow(end.elapsedMs, 2_500)
+      assert.strictEqual(end.heldBytes, 0)
+    }),
+  )
+
+  it.scoped("takes a block of a slow peer that is the first to bring it after all", () =>
+    Effect.gen(function* () {
+      const slow = fakePeer({ name: "slow", served, latencyMs: 2_500 })
+      const quick = fakePeer({ name: "quick", served, latencyMs: 20 })
+      // It has answered quickly once, and is silent from then on: what it is asked for never comes.
+      let answered = 0
+      const getReceipts: typeof quick.peer.getReceipts = (...asked) =>
+        answered++ < 1 ? quick.peer.getReceipts(...asked) : Effect.never
+      const silent = { ...quick, peer: { ...quick.peer, getReceipts } }
+      const end = yield* ingest({
+        peers: [slow, silent],
+        work: BlockRanges.of(1, 64),
+        settings: { requestTimeoutMs: 60_000, slotsPerPeer: 1, giveUpMs: 200_000 },
+      })
+      assert.deepStrictEqual(end.failed, [])
+      assert.strictEqual(end.status.blocks, 64)
+      assert.isAbove(end.used["fake/slow"] ?? 0, 0)
+      assert.isBelow(end.elapsedMs, 60_000)
+    }),
+  )
+
+  it.scoped(
+    "has more under way at once where round trips are long, and not where they are short",
+    () =>
+      Effect.gen(function* () {
+        const far = yield* pacedRun(200, ["headers", "bodies", "receipts"])
+        assert.isAtLeast(far.mostOpen, 6)
+        // 31 batches of two round trips each, two at a time, would take 6,200 ms.
+        assert.isBelow(far.elapsedMs, 4_200)
+        // Answers that take long on their own: the peer is busy, headers come at once.
+        const busy = yield* pacedRun(200, ["bodies", "receipts"])
+        assert.isAtMost(busy.mostOpen, 4)
+      }),
   )
 
   it.scoped("bans for a broken answer that comes after its deadline, too", () =>

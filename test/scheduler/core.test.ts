@@ -144,9 +144,13 @@ describe("the scheduler's core, in any sequence of moves", () => {
 
   it("S4 a peer has no more batches than slots", () => {
     watched({
-      onStep: (world) => {
-        for (const [, peer] of world.connected()) {
-          assert.isAtMost(peer.openBatches.size, peer.slots)
+      onAssign: (world, { peerId }) => {
+        const peer = world.peers.get(peerId)!
+        assert.isBelow(peer.openBatches.size, peer.slots)
+      },
+      onStep: ({ state, peers }) => {
+        for (const { peerId, openBatches } of state.peers.values()) {
+          assert.strictEqual(openBatches, peers.get(peerId)?.openBatches.size)
         }
       },
     })
@@ -210,8 +214,13 @@ describe("the scheduler's core, in any sequence of moves", () => {
           }
         }
         if (event._tag !== "BlockDelivered") return
-        const owned = ownBlocks(before, before.batches.get(event.batchId)).includes(event.block)
-        assert.strictEqual(commands[0]?._tag, owned ? "Accept" : "Drop")
+        const { batchId, block } = event
+        const batch = before.batches.get(batchId)
+        const isOpen = [...pendingOf(before), ...expanded(before.assigned)].includes(block)
+        const isShared = batch?.shared.has(block) === true && isOpen
+        const isOwn = ownBlocks(before, batch).includes(block)
+        const isWanted = before.phase !== "finished" && (isOwn || isShared)
+        assert.strictEqual(commands[0]?._tag, isWanted ? "Accept" : "Drop")
       },
     })
   })
@@ -298,6 +307,43 @@ describe("the scheduler's core, in any sequence of moves", () => {
       assert.strictEqual(finishes, 1)
       assert.strictEqual(world.state.phase, "finished")
     })
+  })
+
+  it("S14 what is overdue is shared with idle peers, and whoever is first has brought it", () => {
+    let shared = 0
+    let secondHand = 0
+    watched({
+      onStep: ({ state, assigned }, event, commands, before) => {
+        if (event._tag === "BlockDelivered") {
+          const batch = before.batches.get(event.batchId)
+          const isOwn = ownBlocks(before, batch).includes(event.block)
+          if (!isOwn && commands[0]?._tag === "Accept") secondHand += 1
+          if (commands[0]?._tag !== "Accept") return
+          // Of all who are asked for it nobody else can bring it now.
+          for (const other of state.batches.values()) {
+            assert.notInclude(ownBlocks(state, other), event.block)
+          }
+        }
+        if (event._tag !== "BatchOverdue") return
+        const batch = before.batches.get(event.batchId)
+        if (batch === undefined) return
+        assert.deepStrictEqual(
+          commands.filter(({ _tag }) => _tag !== "Assign"),
+          [],
+        )
+        const after = state.batches.get(event.batchId)!
+        for (const block of ownBlocks(before, batch)) {
+          assert.strictEqual(attemptsIn(state, block), attemptsIn(before, block))
+          if (ownBlocks(state, after).includes(block)) continue
+          shared += 1
+          assert.isTrue(after.shared.has(block))
+          const owner = state.batches.get(assigned.get(block) ?? 0)
+          assert.notStrictEqual(owner?.peerId, batch.peerId, "offered to the same peer again")
+        }
+      },
+    })
+    assert.isAbove(shared, 100)
+    assert.isAbove(secondHand, 10)
   })
 
   it("S13 what was contested rests, longer each time, and goes to whom fewest contradict", () => {

@@ -36,6 +36,13 @@ export interface ModelPeer {
   secondFrom: number
 }
 
+export interface ModelBatch {
+  readonly peerId: string
+  readonly owned: Set<number>
+  /** What was offered to others while it was under way here. */
+  readonly shared: Set<number>
+}
+
 export interface Hooks {
   /** Called with the model as it is just before the assignment. */
   readonly onAssign?: (world: World, assign: Assign) => void
@@ -76,7 +83,9 @@ const nth = <Item>(items: Iterable<Item>, n: number): Item | undefined => {
 
 /** The part of a mixed list of kinds that a move belongs to; the weights add up to 100. */
 const KINDS = [
-  ["deliver", 17],
+  ["deliver", 14],
+  ["share", 2],
+  ["slots", 1],
   ["done", 12],
   ["reject", 5],
   ["contest", 4],
@@ -132,7 +141,7 @@ export class World {
   /** Whom each peer has contradicted. */
   readonly opponents = new Map<string, Set<string>>()
   readonly peers = new Map<string, ModelPeer>()
-  readonly batches = new Map<number, { readonly peerId: string; readonly owned: Set<number> }>()
+  readonly batches = new Map<number, ModelBatch>()
   hopelessSinceMs: number | undefined
   /** Set when nothing may be assigned any more. */
   draining = false
@@ -339,8 +348,16 @@ export class World {
     const peer = nth(this.connected(), a)
     const peerId = peer?.[0]
     switch (kind) {
-      case "deliver":
+      case "deliver": {
+        const [sharing, { shared }] = nth(this.#sharing(), a) ?? [0, { shared: [] }]
+        const first = b % 3 === 0 ? nth(shared, b) : undefined
+        if (first !== undefined) return { _tag: "BlockDelivered", batchId: sharing, block: first }
         return block === undefined ? undefined : { _tag: "BlockDelivered", batchId, block }
+      }
+      case "share":
+        return batch === undefined ? undefined : { _tag: "BatchOverdue", batchId }
+      case "slots":
+        return peerId === undefined ? undefined : { _tag: "PeerSlots", peerId, slots: 1 + (b % 4) }
       case "fail": {
         if (block === undefined) return undefined
         const lacks = b % 5 === 0 && batch?.[1].peerId !== this.honest
@@ -384,6 +401,10 @@ export class World {
       case "join":
         return undefined
     }
+  }
+
+  #sharing(): Array<[number, ModelBatch]> {
+    return [...this.batches].filter(([, { shared }]) => shared.size > 0)
   }
 
   #contestant(block: number, a: number, b: number): Contestant {
@@ -488,13 +509,22 @@ export class World {
         this.#goBack(event.block, event.attempt)
         return
       }
+      case "PeerSlots": {
+        const peer = this.peers.get(event.peerId)
+        if (peer?.connected === true) peer.slots = event.slots
+        return
+      }
+      case "BatchOverdue":
+        return this.#learnOverdue(event.batchId)
       case "BatchEnded":
         return this.#closeBatch(event.batchId)
       case "BlockDelivered": {
-        const batch = this.batches.get(event.batchId)
-        if (batch === undefined || !batch.owned.delete(event.block)) return
-        this.assigned.delete(event.block)
-        this.delivered.set(event.block, batch.peerId)
+        const { batchId, block } = event
+        if (!this.isWantedFrom(batchId, block)) return
+        for (const { owned } of this.batches.values()) owned.delete(block)
+        this.assigned.delete(block)
+        this.pending.delete(block)
+        this.delivered.set(block, this.batches.get(batchId)!.peerId)
         return
       }
       case "BlockDone":
@@ -523,6 +553,29 @@ export class World {
         return
       case "Tick":
         return
+    }
+  }
+
+  /** Whether the batch may hand the block on: its own, or one that it shares and nobody has brought. */
+  isWantedFrom(batchId: number, block: number): boolean {
+    const batch = this.batches.get(batchId)
+    if (batch === undefined) return false
+    const isOpen = this.pending.has(block) || this.assigned.has(block)
+    return batch.owned.has(block) || (batch.shared.has(block) && isOpen)
+  }
+
+  #learnOverdue(batchId: number): void {
+    const batch = this.batches.get(batchId)
+    if (batch === undefined || this.draining) return
+    const others = this.connected().filter(([id, peer]) => id !== batch.peerId && this.isFree(peer))
+    for (const block of batch.owned) {
+      if (this.exhausted.has(block)) continue
+      if (!others.some(([, peer]) => this.isOpenTo(peer, block))) continue
+      this.#markTried(batch.peerId, block)
+      batch.owned.delete(block)
+      batch.shared.add(block)
+      this.assigned.delete(block)
+      this.pending.add(block)
     }
   }
 
@@ -583,7 +636,10 @@ export class World {
       set.delete(block)
     }
     for (const map of [this.assigned, this.delivered, this.attempts]) map.delete(block)
-    for (const { owned } of this.batches.values()) owned.delete(block)
+    for (const { owned, shared } of this.batches.values()) {
+      owned.delete(block)
+      shared.delete(block)
+    }
     for (const { tried, lacks } of this.peers.values()) {
       tried.delete(block)
       lacks.delete(block)
@@ -663,7 +719,7 @@ export class World {
       this.exhausted.add(n)
       for (const other of this.peers.values()) other.tried.delete(n)
     }
-    this.batches.set(batchId, { peerId, owned })
+    this.batches.set(batchId, { peerId, owned, shared: new Set() })
     if (peer === undefined) return
     peer.openBatches.add(batchId)
     peer.turn = this.#turns++
