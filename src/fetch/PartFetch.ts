@@ -7,7 +7,7 @@
  */
 import { Effect } from "effect"
 import type { ReceiptsForm } from "../domain/receiptList.ts"
-import type { Assignment } from "../scheduler/Scheduler.ts"
+import type { Assignment } from "../scheduler/SchedulerShape.ts"
 import type { RequestError } from "../wire/WireError.ts"
 import { ByteGate } from "./ByteGate.ts"
 import type { HashedHeader } from "./checkHeaders.ts"
