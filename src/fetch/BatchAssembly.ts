@@ -323,6 +323,7 @@ export const makeAssembler = Effect.fnUntraced(function* (
       }),
       abandon: () => {
         for (const draft of drafts.values()) putAway(draft, false)
+        drafts.clear()
       },
       outcome: () => ({ ...outcome }),
     }

@@ -46,12 +46,20 @@ export class ByteGate extends Context.Tag("annals/ByteGate")<ByteGate, ByteGateS
       // A batch holds its headers while it waits for room for its receipts. Room for the headers
       // of all slots on top keeps them from waiting for each other for ever.
       const { maxPeers, maxInbound, slotsPerPeer, blocksPerAssignment, headerBytes } = settings
-      const slots = (maxPeers + maxInbound) * slotsPerPeer
-      const headers = slots * blocksPerAssignment * headerBytes * HEADERS_OVERDRAW
-      return makeByteGate(settings.bytesInFlight, headers)
+      const { bytesInFlight, receiptsAnswerBytes } = settings
+      const slotBytes = blocksPerAssignment * headerBytes * HEADERS_OVERDRAW
+      const most = (maxPeers + maxInbound) * slotsPerPeer * slotBytes
+      const usual = (maxPeers + maxInbound) * Math.min(slotsPerPeer, FIRST_SLOTS) * slotBytes
+      // More slots than at first are the exception: their headers may take of the budget, as long as
+      // the largest turn, of two answers, always fits beside them.
+      const spare = Math.max(0, bytesInFlight - 2 * receiptsAnswerBytes)
+      return makeByteGate(bytesInFlight, Math.max(usual, most - spare))
     }),
   )
 }
+
+/** Slots that each peer has from the start, where it may have as many. */
+export const FIRST_SLOTS = 2
 
 interface Waiter {
   readonly bytes: number

@@ -50,6 +50,8 @@ interface PeerLines {
   tripMs: number
   /** Requests of one kind that may be under way. */
   atOnce: number
+  /** Requests for parts that are under way. */
+  partsOpen: number
 }
 
 /** A guess is exceeded now and then; what is exceeded is overdrawn. */
@@ -88,19 +90,24 @@ export const makePeerLanes = Effect.fnUntraced(function* (scope: Scope.Scope) {
       bodies: fresh("bodies"),
       receipts: fresh("receipts"),
     }
-    const lines = { lanes, tripMs: 0, atOnce }
+    const lines = { lanes, tripMs: 0, atOnce, partsOpen: 0 }
     peers.set(peer, lines)
     return lines
   }
   const laneOf = (peer: Peer, kind: RequestKind): Lane => linesOf(peer).lanes[kind]
 
   /** Learns how long a peer takes, and lets it have as many requests at once as are of use. */
-  const learnPace = Effect.fnUntraced(function* (peer: Peer, kind: RequestKind, elapsedMs: number) {
+  const learnPace = Effect.fnUntraced(function* (
+    peer: Peer,
+    kind: RequestKind,
+    elapsedMs: number,
+    alone: boolean,
+  ) {
     const lines = linesOf(peer)
     const { lanes } = lines
     lanes[kind].pace = afterPace(lanes[kind].pace, elapsedMs)
     // Headers are the shortest of all answers.
-    if (kind === "headers") lines.tripMs = afterTrip(lines.tripMs, elapsedMs)
+    if (kind === "headers") lines.tripMs = afterTrip(lines.tripMs, elapsedMs, alone)
     if (plan.requests === "fixed" || kind === "headers") return
     const useful = plan.kinds.map((each) =>
       usefulAtOnce(lines.tripMs, lanes[each].pace, plan.requestsAtOnce),
@@ -116,13 +123,18 @@ export const makePeerLanes = Effect.fnUntraced(function* (scope: Scope.Scope) {
     Effect.gen(function* () {
       const { reservedBytes, kind, peer } = question
       stats.requests[kind] += 1
-      const answer = yield* question
-        .send(timeoutMs)
-        .pipe(Effect.onError(() => Effect.sync(() => gate.release(reservedBytes))))
+      const lines = linesOf(peer)
+      const alone = lines.partsOpen === 0
+      const parts = kind === "headers" ? 0 : 1
+      lines.partsOpen += parts
+      const answer = yield* question.send(timeoutMs).pipe(
+        Effect.onError(() => Effect.sync(() => gate.release(reservedBytes))),
+        Effect.ensuring(Effect.sync(() => (lines.partsOpen -= parts))),
+      )
       if (answer.bytes > reservedBytes) gate.overdraw(answer.bytes - reservedBytes)
       else gate.release(reservedBytes - answer.bytes)
       stats.answered(kind, answer.elapsedMs, answer.bytes)
-      yield* learnPace(peer, kind, answer.elapsedMs)
+      yield* learnPace(peer, kind, answer.elapsedMs, alone)
       return answer
     })
 
@@ -134,7 +146,10 @@ export const makePeerLanes = Effect.fnUntraced(function* (scope: Scope.Scope) {
   ) =>
     Effect.gen(function* () {
       const fiber = yield* Effect.forkIn(exchange(question, timeoutMs * LATE_TIMES), scope)
-      const inTime = yield* Fiber.join(fiber).pipe(Effect.timeoutOption(Duration.millis(timeoutMs)))
+      const inTime = yield* Fiber.join(fiber).pipe(
+        Effect.timeoutOption(Duration.millis(timeoutMs)),
+        Effect.onInterrupt(() => Fiber.interrupt(fiber)),
+      )
       if (inTime._tag === "Some") return inTime.value
       const listening = Fiber.join(fiber).pipe(
         Effect.flatMap(late),

@@ -49,7 +49,8 @@ export const makeReceiptsMethod = Effect.fnUntraced(function* (lanes: PeerLanes)
     const { gasUsed, number } = block.header
     const most = Math.ceil(gasUsed / LEAST_TRANSACTION_GAS)
     const parts: Array<Uint8Array> = [start]
-    let count = countReceipts(start)
+    // Of the part that came so far only the outside was looked at.
+    let count = yield* readable(job, () => countReceipts(start))
     for (let cut = true; cut;) {
       const firstIndex = count
       // Who continues a block holds its first part: to wait here could be to wait for oneself.

@@ -29,12 +29,16 @@ export const afterPace = (pace: Pace, elapsedMs: number): Pace => ({
 export const deadlineMs = (pace: Pace, floorMs: number): number =>
   Math.max(floorMs, Math.min(MOST_MS, pace.answerMs * TIMES))
 
-/** How fast a round trip that was once short is forgotten: routes change. */
-const TRIP_FORGOTTEN = 1.02
+/** How fast a round trip that was once short is forgotten: routes change, and seldom. */
+const TRIP_FORGOTTEN = 1.005
 
-/** The least that an answer takes, after a short one that took `elapsedMs`; 0 while none came. */
-export const afterTrip = (tripMs: number, elapsedMs: number): number =>
-  tripMs === 0 ? elapsedMs : Math.min(elapsedMs, tripMs * TRIP_FORGOTTEN)
+/**
+ * The least that an answer takes, after a short one that took `elapsedMs`; 0 while none came. Only one
+ * that had the line to itself (`alone`) tells that the way has become longer: others wait behind what
+ * was asked for before.
+ */
+export const afterTrip = (tripMs: number, elapsedMs: number, alone: boolean): number =>
+  tripMs === 0 ? elapsedMs : Math.min(elapsedMs, alone ? tripMs * TRIP_FORGOTTEN : tripMs)
 
 /**
  * How many requests of one kind are to be under way at once, from 1 to `most`: as many as fill the

@@ -16,6 +16,7 @@ import { peersOf } from "../domain/fetchedBlock.ts"
 import { Blame } from "../fetch/Blame.ts"
 import { FetchPlan } from "../fetch/FetchPlan.ts"
 import type { FetchError } from "../fetch/FetchError.ts"
+import { FIRST_SLOTS } from "../fetch/ByteGate.ts"
 import { verdict } from "../fetch/verdict.ts"
 import { Stats } from "../observe/Stats.ts"
 import type { Peer } from "../peers/Peer.ts"
@@ -42,9 +43,6 @@ interface OpenBatch {
   delivered: number
   worst: PeerConsequence
 }
-
-/** Batches that a peer is given before anything is known of it, where it may have as many. */
-const FIRST_SLOTS = 2
 
 /** How often the driver looks whether the core wants to be woken: fine against any cool-down. */
 const WAKE_EVERY_MS = 50
@@ -255,7 +253,6 @@ const makeScheduler = Effect.fnUntraced(function* (open: boolean) {
     }),
     returned: giveBack,
     overdue: (batchId: number) => {
-      if (state.normal.count + state.escalated.count > 0) return
       dispatch({ _tag: "BatchOverdue", batchId })
     },
     slots: (peerId: string, count: number) => {

@@ -57,10 +57,7 @@ export interface SchedulerShape {
   ) => void
   /** How many batches are of use at a peer at once; it has at least one and at most `slotsPerPeer`. */
   readonly slots: (peerId: string, count: number) => void
-  /**
-   * The batch takes much longer than others: where nothing else is left to be given out, peers that are
-   * idle are asked for its blocks too.
-   */
+  /** The batch takes much longer than others: peers that are idle are asked for its blocks too. */
   readonly overdue: (batchId: number) => void
   /** The slot is free; blocks of the batch that were not spoken of go back. */
   readonly batchEnded: (batchId: number) => Effect.Effect<void>

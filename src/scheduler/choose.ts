@@ -7,7 +7,7 @@
  */
 import { and, between, or, without, type BlockView } from "../domain/blockRanges.ts"
 import { keptFrom, lessKept } from "./disputes.ts"
-import type { Peer, SchedulerState, Standing } from "./model.ts"
+import { type Peer, type SchedulerState, sharedOut, type Standing } from "./model.ts"
 
 /** What a peer can be asked for now. */
 export interface Offer {
@@ -138,7 +138,7 @@ export const isHopeful = (state: SchedulerState): boolean => {
   const { exhausted } = state
   const out = [state.assigned, state.delivered].filter(({ count }) => count > 0)
   if (out.length > 0 && exhausted.count === 0) return true
-  if (without(or(out), exhausted).next(0) !== undefined) return true
+  if (without(or([...out, sharedOut(state)]), exhausted).next(0) !== undefined) return true
   for (const peer of state.peers.values()) {
     if (isBanned(peer, state.nowMs)) continue
     const fresh = without(openTo(peer), exhausted)

@@ -46,7 +46,7 @@
  *       was completed since, and names exactly what is missing.
  * - S14 Of a batch that is overdue, exactly those blocks go back, without an attempt, that another
  *       peer with a free slot could have and has not tried; whoever brings one of them first, its own
- *       peer too, has brought it.
+ *       peer too, has brought it. While the batch is open they are out, and hoped for.
  * - S12 After Stop and after Finished nothing is assigned; Finished comes once.
  * - S13 A block that was contested is offered to nobody before it has rested: 50 ms, four times as
  *       long each time, 4 s at the most; what was contested together rests as long. It is offered to no
@@ -61,7 +61,7 @@
  */
 import { and, BlockRanges, or, without } from "../domain/blockRanges.ts"
 import { choose, isFree, isHopeful, openTo } from "./choose.ts"
-import { contested, DECIDES_NOTHING, opponentsOf, opposed } from "./disputes.ts"
+import { contested, DECIDES_NOTHING, opponentsOf, opposed, putBack } from "./disputes.ts"
 import {
   assign,
   changeStanding,
@@ -85,6 +85,7 @@ import {
 } from "./draft.ts"
 import {
   ownedBy,
+  sharedOut,
   type Peer,
   type SchedulerCommand,
   type SchedulerEvent,
@@ -269,22 +270,29 @@ const reject = (draft: Draft, block: number, peerId: string): void => {
 }
 
 const contest = (draft: Draft, { block, peerId, others }: EventOf<"BlockContested">): void => {
-  if (!draft.delivered.has(block)) return
-  draft.delivered = draft.delivered.remove(block, block)
+  const isOut = draft.delivered.has(block)
+  if (isOut) draft.delivered = draft.delivered.remove(block, block)
+  if (others.length === 0) {
+    if (!isOut) return
+    draft.disputes = putBack(draft.disputes, block, draft.nowMs)
+    return sendBack(draft, block)
+  }
   for (const other of others) {
     if (other.peerId === undefined) continue
     draft.disputes = opposed(draft.disputes, peerId, other.peerId)
   }
   const gone = others.filter((other) => other.putOut && mayGo(draft, other.block))
-  const back = [...new Set([block, ...gone.map((other) => other.block)])]
+  // What had to go is gone, whatever became of the block that it went for.
+  const back = [...new Set([...(isOut ? [block] : []), ...gone.map((other) => other.block)])]
+  if (back.length === 0) return
   draft.disputes = contested(draft.disputes, back, draft.nowMs)
   for (const each of back) sendBack(draft, each)
   // Where nothing had to go, the stored side stays: the other had its chance.
-  if (gone.length === 0) return markTried(draft, peerId, block)
+  if (gone.length === 0) return isOut ? markTried(draft, peerId, block) : undefined
   const decidesNothing = (draft.disputes.byBlock.get(block)?.times ?? 0) >= DECIDES_NOTHING
   for (const other of gone) {
     const loser = other.peerId && loserOf(draft, peerId, other.peerId)
-    for (const each of [block, other.block]) {
+    for (const each of isOut ? [block, other.block] : [other.block]) {
       if (loser !== undefined) markTried(draft, loser, each)
       if (!decidesNothing) continue
       markTried(draft, peerId, each)
@@ -390,7 +398,8 @@ const fillSlots = (draft: Draft): void => {
 const outCount = (draft: Draft): number => draft.assigned.count + draft.delivered.count
 
 const finishWhenOver = (draft: Draft): void => {
-  if (outCount(draft) > 0) return
+  // What an overdue batch shares is out as well, as long as the batch is open.
+  if (outCount(draft) > 0 || sharedOut(draft).next(0) !== undefined) return
   const missing = draft.normal.union(draft.escalated)
   if (draft.phase === "running" && (draft.options.open || missing.count > 0)) return
   draft.failed = missing

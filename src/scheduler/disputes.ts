@@ -63,13 +63,33 @@ export const contested = (
     all = all.add(block, block)
     resting = resting.add(block, block)
   }
+  return bounded({ ...disputes, byBlock, blocks: all, resting })
+}
+
+/** The block had to go for another: it rests once more, and the contest it went for is what counts. */
+export const putBack = (disputes: Disputes, block: number, nowMs: number): Disputes => {
+  const known = disputes.byBlock.get(block)
+  const restsUntilMs = Math.max(known?.restsUntilMs ?? 0, nowMs + FIRST_REST_MS)
+  const byBlock = new Map(disputes.byBlock).set(block, { times: known?.times ?? 0, restsUntilMs })
+  return bounded({
+    ...disputes,
+    byBlock,
+    blocks: disputes.blocks.add(block, block),
+    resting: disputes.resting.add(block, block),
+  })
+}
+
+/** The oldest heights are forgotten where there are too many. */
+const bounded = (disputes: Disputes): Disputes => {
+  const byBlock = new Map(disputes.byBlock)
+  let { blocks, resting } = disputes
   for (const oldest of byBlock.keys()) {
     if (byBlock.size <= MOST_DISPUTED) break
     byBlock.delete(oldest)
-    all = all.remove(oldest, oldest)
+    blocks = blocks.remove(oldest, oldest)
     resting = resting.remove(oldest, oldest)
   }
-  return { ...disputes, byBlock, blocks: all, resting }
+  return { ...disputes, byBlock, blocks, resting }
 }
 
 /** The disputes at `nowMs`: rests that are over have ended. */

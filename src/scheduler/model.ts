@@ -84,6 +84,7 @@ export type SchedulerEvent = { readonly nowMs: number } & (
   /**
    * A later stage refused what this peer had delivered because it contradicts other blocks, and cannot
    * tell who is right. It goes back without an attempt, as do those that had to go for it, and rests.
+   * Without others it had to go itself: it goes back and rests, and all else is said with the other.
    */
   | {
       readonly _tag: "BlockContested"
@@ -196,7 +197,7 @@ export interface Batch {
 
 /** How a height is disputed. */
 export interface Dispute {
-  /** How often what came for it was contested, from 1. */
+  /** How often what came for it was contested; 0 where it only had to go for another. */
   readonly times: number
   /** It is offered to nobody before. */
   readonly restsUntilMs: number
@@ -278,6 +279,13 @@ export const initialState = (options: SchedulerOptions, work: BlockRanges): Sche
 /** The blocks that are a batch's own: neither delivered nor gone back. */
 export const ownedBy = (state: SchedulerState, { from, to, lost }: Batch): BlockView =>
   without(and(between(from, to), state.assigned), lost)
+
+/** Pending blocks on which a batch that shares them still works. */
+export const sharedOut = (state: SchedulerState): BlockView => {
+  const shared: Array<BlockRanges> = []
+  for (const batch of state.batches.values()) if (batch.shared.count > 0) shared.push(batch.shared)
+  return and(or(shared), or([state.normal, state.escalated]))
+}
 
 /** When a Tick would change something, if nothing else happens; undefined when none would. */
 export const nextWakeMs = (state: SchedulerState): number | undefined => {

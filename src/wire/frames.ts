@@ -212,7 +212,9 @@ class Spares {
 
   /** A buffer of at least `length` bytes. */
   take(length: number): Uint8Array {
-    const at = this.#buffers.findIndex((each) => each.length >= length)
+    // A short frame that does not come to its end shall not keep what a large one has use for.
+    const most = Math.max(MIN_SPARE_BYTES, MOST_TIMES * length)
+    const at = this.#buffers.findIndex((each) => each.length >= length && each.length <= most)
     if (at >= 0) return this.#buffers.splice(at, 1)[0]!
     // Memory that is not written to costs nothing: a large size is not yet a large frame.
     return new Uint8Array(Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(length))).buffer)
@@ -230,6 +232,8 @@ class Spares {
 /** With these, at most 16 MiB rest unused. */
 const MAX_SPARES = 4
 const MIN_SPARE_BYTES = 64 * 1024
+/** A buffer may be so many times as long as what it is taken for. */
+const MOST_TIMES = 8
 const MAX_SPARE_BYTES = 4 * 1024 * 1024
 
 const spares = new Spares()

@@ -83,6 +83,7 @@ const makeWrite = Effect.gen(function* () {
       if (displaced.size <= DISPLACED_MAX) break
       displaced.delete(oldest)
     }
+    // It only goes back: who is contradicted, and by whom, says the contest that it went for.
     return scheduler.contested(blockNumber, peerId, [])
   }
 
@@ -92,9 +93,12 @@ const makeWrite = Effect.gen(function* () {
       blockNumber,
       peerId,
       others.map(({ blockNumber: block, putOut }) => {
-        if (putOut) return { block, putOut, peerId: senders.take(block, block)[0]?.peerId }
-        const early = displaced.get(block)
-        return { block, putOut: early !== undefined, peerId: early ?? senders.of(block) }
+        if (!putOut) return { block, putOut, peerId: senders.of(block) }
+        return {
+          block,
+          putOut,
+          peerId: senders.take(block, block)[0]?.peerId ?? displaced.get(block),
+        }
       }),
     )
 

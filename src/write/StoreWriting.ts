@@ -190,8 +190,7 @@ const makeTake = (
     const decodedMs = performance.now()
     write.rowsMs += decodedMs - startedMs
     if (decoded === undefined) {
-      const unknown = { expected: undefined, actual: undefined }
-      write.refused.push({ blockNumber, reason: "unreadable", proven: true, ...unknown })
+      write.refused.push({ blockNumber, reason: "unreadable", proven: true, ...nothingMore })
       return
     }
     const { parentHash, rows, counts } = decoded
@@ -204,7 +203,8 @@ const makeTake = (
     }
     if (insertion.outcome === "refused") {
       const { reason, proven, expected, actual } = insertion
-      write.refused.push({ blockNumber, reason, proven, expected, actual })
+      const putOut = insertion.removed.flatMap((removal) => heightsOf(removal))
+      write.refused.push({ blockNumber, reason, proven, putOut, expected, actual })
     } else if (insertion.outcome === "stored") {
       if (!write.kept.has(blockNumber)) write.kept.set(blockNumber, undefined)
       write.alreadyStored += 1
@@ -219,6 +219,13 @@ const makeTake = (
     write.insertMs += performance.now() - decodedMs
   })
 }
+
+/** What is told of a refusal that is about no other block. */
+const nothingMore = { putOut: [], expected: undefined, actual: undefined }
+
+/** The heights of what goes without proof: the segments take such blocks out one by one. */
+const heightsOf = ({ from, to, proven }: Removal): ReadonlyArray<number> =>
+  proven || from !== to ? [] : [from]
 
 const changesStore = (insertion: Insertion): boolean =>
   insertion.outcome === "accepted" ||
@@ -236,8 +243,7 @@ const takeOut = Effect.fnUntraced(function* (
     for (const [blockNumber, counts] of other.kept) {
       if (blockNumber < from || blockNumber > to) continue
       other.kept.delete(blockNumber)
-      const unknown = { expected: undefined, actual: undefined }
-      other.refused.push({ blockNumber, reason: "displaced", proven, ...unknown })
+      other.refused.push({ blockNumber, reason: "displaced", proven, ...nothingMore })
       // Where it was there before, the write that brought it may have been told.
       if (counts !== undefined) told = told.remove(blockNumber, blockNumber)
     }

@@ -10,7 +10,7 @@ import type { Refusal } from "./storeProtocol.ts"
 /** A refused block and the heights of those that it contradicts. */
 export interface Contest {
   readonly blockNumber: number
-  /** At least one; `putOut` where this write told that the stored block had to go for it. */
+  /** At least one; `putOut` where the stored block had to go for it. */
   readonly others: ReadonlyArray<{ readonly blockNumber: number; readonly putOut: boolean }>
 }
 
@@ -21,32 +21,27 @@ export interface Contests {
   readonly removed: ReadonlyArray<Removal>
 }
 
-/** See the module. A block that had to go is named in one contest only. */
+/** See the module. A block that had to go is named in the contest that it went for. */
 export const contestsOf = (
   refused: ReadonlyArray<Refusal>,
   removed: ReadonlyArray<Removal>,
 ): Contests => {
-  const alone = removed.filter(({ from, to, proven }) => !proven && from === to)
-  const unclaimed = new Set(alone.map(({ from }) => from))
+  const claimed = new Set<number>()
   const contests: Array<Contest> = []
-  for (const { blockNumber, reason, proven } of refused) {
+  for (const { blockNumber, reason, proven, putOut } of refused) {
     const height = heightOf(blockNumber, reason)
     if (proven || height === undefined) continue
-    const others = [...new Set([height, blockNumber + 1, blockNumber - 1])].flatMap((other) => {
-      const putOut = unclaimed.delete(other)
-      return putOut || other === height ? [{ blockNumber: other, putOut }] : []
-    })
+    const others = [...new Set([height, ...putOut])].map((other) => ({
+      blockNumber: other,
+      putOut: putOut.includes(other),
+    }))
+    for (const other of putOut) claimed.add(other)
     contests.push({ blockNumber, others })
   }
-  const claimed = new Set(contests.flatMap(({ others }) => putOutOf(others)))
-  return {
-    contests,
-    removed: removed.filter((removal) => !alone.includes(removal) || !claimed.has(removal.from)),
-  }
+  const isClaimed = ({ from, to, proven }: Removal): boolean =>
+    !proven && from === to && claimed.has(from)
+  return { contests, removed: removed.filter((removal) => !isClaimed(removal)) }
 }
-
-const putOutOf = (others: Contest["others"]): ReadonlyArray<number> =>
-  others.flatMap(({ blockNumber, putOut }) => (putOut ? [blockNumber] : []))
 
 /** The height of the stored block that a refused one contradicts. */
 const heightOf = (blockNumber: number, reason: Refusal["reason"]): number | undefined => {

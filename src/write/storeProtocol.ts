@@ -82,6 +82,8 @@ export interface Refusal {
   readonly reason: RefusalReason | "displaced" | "unreadable"
   /** Whether its sender is to blame. */
   readonly proven: boolean
+  /** Heights of the blocks that had to go for it although nobody knows who is right. */
+  readonly putOut: ReadonlyArray<number>
   /** Hashes; none for `displaced` and `unreadable`. */
   readonly expected: Uint8Array | undefined
   readonly actual: Uint8Array | undefined

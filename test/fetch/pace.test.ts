@@ -8,6 +8,9 @@ import {
   usefulAtOnce,
 } from "../../src/fetch/pace.ts"
 
+const alone = (trip: number, elapsedMs: number) => afterTrip(trip, elapsedMs, true)
+const behind = (trip: number, elapsedMs: number) => afterTrip(trip, elapsedMs, false)
+
 const positive = fc.integer({ min: 1, max: 60_000 })
 
 describe("how long a peer is waited for", () => {
@@ -50,8 +53,13 @@ describe("how many requests are of use at once", () => {
   })
 
   it("takes the shortest answer for the round trip, and forgets it slowly", () => {
-    const trip = [80, 50, 90].reduce(afterTrip, 0)
-    assert.closeTo(trip, 51, 0.1)
-    assert.isAbove(Array.from({ length: 60 }, () => 300).reduce(afterTrip, trip), 150)
+    const trip = [80, 50, 90].reduce(alone, 0)
+    assert.closeTo(trip, 50.25, 0.01)
+    assert.isAbove(Array.from({ length: 300 }, () => 300).reduce(alone, trip), 200)
+  })
+
+  it("takes no answer that waited behind others for a longer way", () => {
+    assert.strictEqual(Array.from({ length: 10_000 }, () => 900).reduce(behind, 50), 50)
+    assert.strictEqual(afterTrip(50, 40, false), 40)
   })
 })

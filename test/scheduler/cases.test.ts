@@ -4,13 +4,52 @@ import { DEPARTED_MAX, nextWakeMs } from "../../src/scheduler/model.ts"
 import { assignments, Run, WIDE } from "./run.ts"
 import type { TimelessEvent } from "./world.ts"
 
-const failure = (batchId: number, block: number): TimelessEvent => ({
+const failure = (batchId: number, block: number, lacks = false): TimelessEvent => ({
   _tag: "BlockFailed",
   batchId,
   block,
-  attempt: true,
+  attempt: !lacks,
   tried: false,
-  lacks: false,
+  lacks,
+})
+
+describe("a batch that is overdue", () => {
+  it("is not given up while its peer works on it, though who was idle lacks its blocks", () => {
+    const run = new Run(BlockRanges.of(1, 4), { giveUpMs: 5_000 })
+    run.join("slow")
+    run.join("idle")
+    assert.deepStrictEqual(assignments(run.send({ _tag: "BatchOverdue", batchId: 1 })), [
+      "idle 1-4",
+    ])
+    const lacking = [1, 2, 3, 4].map((block) => failure(2, block, true))
+    run.send(...lacking, { _tag: "BatchEnded", batchId: 2 })
+    run.nowMs = 60_000
+    run.send({ _tag: "Tick" })
+    assert.strictEqual(run.state.phase, "running")
+    for (const block of [1, 2, 3, 4]) {
+      assert.deepStrictEqual(
+        run
+          .finish(1, block)
+          .map(({ _tag }) => _tag)
+          .slice(0, 2),
+        ["Accept", "Completed"],
+      )
+    }
+    assert.strictEqual(run.state.phase, "finished")
+  })
+
+  it("is given up when its peer is through with it and brought nothing", () => {
+    const run = new Run(BlockRanges.of(1, 1), { giveUpMs: 5_000 })
+    run.join("slow")
+    run.join("idle")
+    run.send({ _tag: "BatchOverdue", batchId: 1 })
+    run.send(failure(2, 1, true), { _tag: "BatchEnded", batchId: 2 })
+    run.nowMs = 60_000
+    run.send({ _tag: "PeerLeft", peerId: "slow" }, { _tag: "Tick" })
+    run.nowMs = 70_000
+    run.send({ _tag: "Tick" })
+    assert.strictEqual(run.state.phase, "finished")
+  })
 })
 
 describe("work that is taken back", () => {

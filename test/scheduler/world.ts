@@ -283,6 +283,7 @@ export class World {
     for (const n of this.delivered.keys()) if (!this.exhausted.has(n)) return true
     for (const n of this.pending) {
       if (this.exhausted.has(n)) continue
+      if (this.isShared(n)) return true
       const served = this.connected().some(
         ([, peer]) => !this.isBanned(peer) && this.isOpenTo(peer, n),
       )
@@ -564,6 +565,11 @@ export class World {
     return batch.owned.has(block) || (batch.shared.has(block) && isOpen)
   }
 
+  /** Whether an open batch works on the block beside whoever else has it. */
+  isShared(block: number): boolean {
+    return [...this.batches.values()].some(({ shared }) => shared.has(block))
+  }
+
   #learnOverdue(batchId: number): void {
     const batch = this.batches.get(batchId)
     if (batch === undefined || this.draining) return
@@ -596,13 +602,22 @@ export class World {
   }
 
   #learnContest({ block, peerId, others }: Contested): void {
-    if (!this.delivered.has(block)) return
+    const isOut = this.delivered.has(block)
+    if (others.length === 0) {
+      if (!isOut) return
+      const known = this.disputes.get(block)
+      const untilMs = Math.max(known?.untilMs ?? 0, this.nowMs + 50)
+      this.disputes.set(block, { times: known?.times ?? 0, untilMs })
+      return this.#goBack(block, false)
+    }
+    this.delivered.delete(block)
     for (const { peerId: other } of others) if (other !== undefined) this.#oppose(peerId, other)
     const gone = others.filter(
       (other) =>
         other.putOut && !this.assigned.has(other.block) && !this.delivered.has(other.block),
     )
-    const back = [block, ...gone.map((other) => other.block)]
+    const back = [...(isOut ? [block] : []), ...gone.map((other) => other.block)]
+    if (back.length === 0) return
     const timesOf = (n: number) => (this.disputes.get(n)?.times ?? 0) + 1
     const most = Math.max(...back.map(timesOf))
     const untilMs = this.nowMs + Math.min(4_000, 50 * 4 ** (most - 1))
@@ -612,10 +627,10 @@ export class World {
       this.done.delete(n)
       this.#goBack(n, false)
     }
-    if (gone.length === 0) this.#markTried(peerId, block)
-    const isOften = this.disputes.get(block)!.times >= 8
+    if (gone.length === 0 && isOut) this.#markTried(peerId, block)
+    const isOften = (this.disputes.get(block)?.times ?? 0) >= 8
     for (const { peerId: other, block: theirs } of gone) {
-      for (const n of [block, theirs]) {
+      for (const n of isOut ? [block, theirs] : [theirs]) {
         if (isOften) this.#markTried(peerId, n)
         if (other === undefined) continue
         const isTheirs = this.opponentsOf(other) >= this.opponentsOf(peerId)

@@ -2,10 +2,16 @@ import { assert, describe, it } from "vitest"
 import { contestsOf } from "../../src/write/contests.ts"
 import type { Refusal } from "../../src/write/storeProtocol.ts"
 
-const refusal = (blockNumber: number, reason: Refusal["reason"], proven = false): Refusal => ({
+const refusal = (
+  blockNumber: number,
+  reason: Refusal["reason"],
+  proven = false,
+  putOut: ReadonlyArray<number> = [],
+): Refusal => ({
   blockNumber,
   reason,
   proven,
+  putOut,
   expected: undefined,
   actual: undefined,
 })
@@ -23,8 +29,8 @@ describe("contestsOf", () => {
     ])
   })
 
-  it("takes what had to go for a contest out of the removals, on both sides, and once", () => {
-    const refused = [refusal(10, "parent"), refusal(12, "parent")]
+  it("takes what had to go for a contest out of the removals, on both sides", () => {
+    const refused = [refusal(10, "parent", false, [11, 9]), refusal(12, "parent")]
     const { contests, removed } = contestsOf(refused, [gone(9), gone(11), gone(40)])
     assert.deepStrictEqual(contests, [
       {
@@ -37,6 +43,24 @@ describe("contestsOf", () => {
       { blockNumber: 12, others: [{ blockNumber: 11, putOut: false }] },
     ])
     assert.deepStrictEqual(removed, [gone(40)])
+  })
+
+  it("gives each contest what went for it, and not what went for its neighbour", () => {
+    // 100 is real, as 99 is: 101 went for it. 98 is forged: 99 went for it, in the same write.
+    const refused = [refusal(100, "child", false, [101]), refusal(98, "child", false, [99])]
+    const { contests, removed } = contestsOf(refused, [gone(101), gone(99)])
+    assert.deepStrictEqual(contests, [
+      { blockNumber: 100, others: [{ blockNumber: 101, putOut: true }] },
+      { blockNumber: 98, others: [{ blockNumber: 99, putOut: true }] },
+    ])
+    assert.deepStrictEqual(removed, [])
+  })
+
+  it("names what went before anybody was told of it, too", () => {
+    const { contests } = contestsOf([refusal(20, "other_block", false, [20])], [])
+    assert.deepStrictEqual(contests, [
+      { blockNumber: 20, others: [{ blockNumber: 20, putOut: true }] },
+    ])
   })
 
   it("leaves alone what is proven, displaced or unreadable, and runs of blocks", () => {

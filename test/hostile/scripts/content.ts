@@ -93,6 +93,12 @@ export const contentScripts: ReadonlyArray<HostileScript> = [
     expected: { failure: "malformed" },
   },
   {
+    // A list whose outside is right and whose inside reaches past its end.
+    name: "receipts-broken-inside",
+    answer: continued(() => Uint8Array.of(0xc3, 0xf7, 0x01, 0x02)),
+    expected: { failure: "malformed" },
+  },
+  {
     name: "receipts-repeat",
     answer: continued((list) => list),
     expected: { failure: "malformed" },
