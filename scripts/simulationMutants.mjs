@@ -89,7 +89,7 @@ const MUTANTS = [
   {
     bug: "fetch: the bytes of a failed request stay reserved",
     file: "src/fetch/PeerLanes.ts",
-    from: ".pipe(Effect.onError(() => Effect.sync(() => gate.release(reservedBytes))))",
+    from: "        Effect.onError(() => Effect.sync(() => gate.release(reservedBytes))),\n",
     to: "",
   },
   {
