@@ -5,7 +5,7 @@
  * to tell it things, and to end it.
  *
  * Invariants: however the thread ends, and whether it was asked to or not, `over` hears of it once;
- * nothing is started again. What a thread is asked for at its end is waited for no longer than it may.
+ * one whose message cannot be read is over, and is ended; nothing is started again. What a thread is asked for at its end is waited for no longer than it may.
  */
 import { existsSync } from "node:fs"
 import { Worker, type ResourceLimits } from "node:worker_threads"
@@ -50,7 +50,11 @@ export const startThread = <Request, Reply>(options: ThreadOptions<Reply>): Thre
     options.over(why)
   }
   worker.on("message", heard)
-  worker.on("messageerror", (error) => over(`sent what cannot be read: ${String(error)}`))
+  worker.on("messageerror", (error) => {
+    over(`sent what cannot be read: ${String(error)}`)
+    // Nobody hears it any more.
+    void worker.terminate()
+  })
   worker.on("error", (error) => over(`failed: ${String(error)}`))
   worker.on("exit", (code) => over(`ended with code ${code}`))
   const terminate = Effect.asVoid(Effect.promise(async () => worker.terminate()))

@@ -2,7 +2,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import os from "node:os"
 import path from "node:path"
-import { assert, describe, it } from "@effect/vitest"
+import { Worker } from "node:worker_threads"
+import { assert, describe, it, vi } from "@effect/vitest"
 import { Deferred, Effect, type Scope } from "effect"
 import { isProgram, startThread, type Thread } from "../../src/threads/Thread.ts"
 
@@ -85,6 +86,23 @@ describe("a thread", () => {
         yield* thread.terminate
         assert.deepEqual(overs, [why])
       }
+    }),
+  )
+
+  it.scopedLive("whose message cannot be read is over, and is ended", () =>
+    Effect.gen(function* () {
+      const told = vi.spyOn(Worker.prototype, "postMessage")
+      yield* Effect.addFinalizer(() => Effect.sync(() => told.mockRestore()))
+      const { thread, overs, over } = yield* started()
+      thread.tell(new Uint8Array(1))
+      const [worker] = told.mock.contexts
+      if (!(worker instanceof Worker)) return assert.fail("it was told nothing")
+      const ended = yield* Deferred.make<void>()
+      worker.once("exit", () => Deferred.unsafeDone(ended, Effect.void))
+      worker.emit("messageerror", new Error("torn"))
+      assert.strictEqual(yield* over, "sent what cannot be read: Error: torn")
+      yield* Effect.timeout(Deferred.await(ended), "10 seconds")
+      assert.lengthOf(overs, 1)
     }),
   )
 

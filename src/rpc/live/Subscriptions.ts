@@ -63,8 +63,13 @@ export const makeSubscriber = Effect.fnUntraced(function* (limits: RpcLimits, no
   const slots = yield* Slots
   const owner = yield* Effect.scope
   const subscriptions = new Map<string, Subscription>()
+  /** Those that may have to be told something: after a move of the chain all, else who just began. */
+  const due = new Set<string>()
   const news = yield* Effect.makeLatch(false)
-  yield* watcher.listen(() => news.unsafeOpen())
+  yield* watcher.listen(() => {
+    for (const id of subscriptions.keys()) due.add(id)
+    news.unsafeOpen()
+  })
 
   const add = (interestOf: ((place: Place) => LogInterest) | undefined) =>
     Effect.gen(function* () {
@@ -79,8 +84,11 @@ export const makeSubscriber = Effect.fnUntraced(function* (limits: RpcLimits, no
       return id
     }).pipe(Effect.uninterruptible)
 
-  const awake = (): ReadonlyArray<readonly [string, Subscription]> =>
-    [...subscriptions].filter(([, subscription]) => subscription.awake)
+  const awakeAmong = (ids: ReadonlyArray<string>): ReadonlyArray<readonly [string, Subscription]> =>
+    ids.flatMap((id) => {
+      const subscription = subscriptions.get(id)
+      return subscription?.awake === true ? [[id, subscription] as const] : []
+    })
 
   const send = (id: string, results: ReadonlyArray<JsonValue>): Effect.Effect<void> =>
     Effect.forEach(
@@ -90,9 +98,9 @@ export const makeSubscriber = Effect.fnUntraced(function* (limits: RpcLimits, no
       { discard: true },
     )
 
-  /** The logs that went, of all subscriptions. */
-  const tellRemoved = Effect.gen(function* () {
-    for (const [id, { interest, place }] of awake()) {
+  /** The logs that went. */
+  const tellRemoved = Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
+    for (const [id, { interest, place }] of awakeAmong(ids)) {
       if (interest === undefined) continue
       while (place.cursor.removed.length > 0 && subscriptions.has(id)) {
         const { removed } = yield* tellLogs(watcher, reader, interest, limits, "removed")
@@ -101,8 +109,8 @@ export const makeSubscriber = Effect.fnUntraced(function* (limits: RpcLimits, no
     }
   })
 
-  const tellHeads = Effect.gen(function* () {
-    for (const [id, { interest, place }] of awake()) {
+  const tellHeads = Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
+    for (const [id, { interest, place }] of awakeAmong(ids)) {
       if (interest !== undefined) continue
       const { blocks } = yield* watcher.settled(
         ({ window, head }) =>
@@ -123,8 +131,8 @@ export const makeSubscriber = Effect.fnUntraced(function* (limits: RpcLimits, no
     }
   })
 
-  const tellAdded = Effect.gen(function* () {
-    for (const [id, { interest }] of awake()) {
+  const tellAdded = Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
+    for (const [id, { interest }] of awakeAmong(ids)) {
       if (interest === undefined) continue
       let more = true
       while (more && subscriptions.has(id)) {
@@ -135,15 +143,26 @@ export const makeSubscriber = Effect.fnUntraced(function* (limits: RpcLimits, no
     }
   })
 
-  const round = Effect.all([tellRemoved, tellHeads, tellAdded], { discard: true }).pipe(
-    Effect.catchAll((error) => {
-      if (error instanceof RpcError && awake().some(([, { place }]) => place.cursor.lost)) {
-        return Effect.fail(new SubscriptionLost({ reason: error.message }))
-      }
-      // What was not told is told the next time.
-      return Effect.sleep(Duration.millis(RETRY_MS)).pipe(Effect.zipRight(news.open))
-    }),
-  )
+  const tell = (ids: ReadonlyArray<string>): Effect.Effect<void, SubscriptionLost> =>
+    Effect.all([tellRemoved(ids), tellHeads(ids), tellAdded(ids)], { discard: true }).pipe(
+      Effect.catchAll((error) => {
+        if (
+          error instanceof RpcError &&
+          awakeAmong(ids).some(([, { place }]) => place.cursor.lost)
+        ) {
+          return Effect.fail(new SubscriptionLost({ reason: error.message }))
+        }
+        // What was not told is told the next time.
+        for (const id of ids) due.add(id)
+        return Effect.sleep(Duration.millis(RETRY_MS)).pipe(Effect.zipRight(news.open))
+      }),
+    )
+
+  const round = Effect.suspend(() => {
+    const ids = [...due]
+    due.clear()
+    return tell(ids)
+  })
 
   return {
     subscribe: (params) =>
@@ -167,6 +186,7 @@ export const makeSubscriber = Effect.fnUntraced(function* (limits: RpcLimits, no
       const subscription = subscriptions.get(id)
       if (subscription === undefined) return
       subscription.awake = true
+      due.add(id)
       news.unsafeOpen()
     },
     unsubscribe: (id) =>

@@ -161,7 +161,10 @@ class OpenSockets {
     this.#upgraded.add(socket)
   }
 
-  /** Closes those that wait for no answer, and have taken the last one. */
+  /**
+   * Closes those that wait for no answer, and have taken the last one. One in the middle of a request's
+   * headers is among them: nothing was asked yet.
+   */
   closeIdle(): void {
     for (const [socket, waiting] of this.#requests) {
       if (waiting.size === 0 && !this.#upgraded.has(socket)) socket.destroy()

@@ -216,7 +216,8 @@ const readMessages = Effect.fnUntraced(function* (
     while (atWork < messagesAtOnce) {
       const message = waiting.shift()
       if (message === undefined) {
-        client.resume()
+        // Who was refused is read no more, though calls of his end.
+        if (client.readyState === client.OPEN) client.resume()
         return
       }
       atWork += 1

@@ -72,12 +72,15 @@ export const messagesAtOnce = 8
 /** Bytes that wait for a subscriber; above this it is told nothing more until it has taken some. */
 export const notifyAboveBytes = 1024 * 1024
 /**
- * Frames that a message over WebSocket may come in: each costs some hundred bytes beside its payload,
- * and clients that send in pieces send kilobytes.
+ * Frames that a message over WebSocket may come in, of 256 bytes each on average: each costs some
+ * hundred bytes beside its payload, and clients that send in pieces send about a kilobyte
+ * (go-ethereum's 1,024 bytes), so that none comes near it.
  */
 export const mostFrames = ({ requestBytes }: RpcLimits): number =>
-  Math.max(256, Math.ceil(requestBytes / 1024))
-/** Chunks of a socket that a frame may come in; a small packet is a chunk. */
+  Math.max(256, Math.ceil(requestBytes / 256))
+/**
+ * Chunks of a socket that a frame may come in, of 256 bytes each on average; a small packet is a chunk.
+ */
 export const mostChunks = ({ requestBytes }: RpcLimits): number =>
   Math.max(1024, Math.ceil(requestBytes / 256))
 /**

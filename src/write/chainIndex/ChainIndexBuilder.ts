@@ -20,13 +20,14 @@ import {
   payloadChecks,
   rangesIn,
   readSegments,
+  readState,
   type Segment,
   segmentValues,
   strangersAmong,
 } from "./ChainIndexCatalog.ts"
 import { dropRunOf, insertRun, makeRunKeeper, type RunKeeper } from "./ChainIndexMerging.ts"
 import {
-  type IndexDamaged,
+  IndexDamaged,
   type IndexDatabase,
   insertBytes,
   inTransaction,
@@ -76,14 +77,15 @@ export const makeIndexBuilder = (
   { database: index }: IndexDatabase,
 ): Effect.Effect<IndexBuilder, StoreError | IndexDamaged, Scope.Scope> =>
   Effect.gen(function* () {
-    const [row] = yield* index.rows("SELECT next_id FROM state")
+    const segments = yield* readNow(() => readSegments(index))
+    const runs = yield* makeRunKeeper(index)
     const state: BuilderState = {
       store,
       index,
-      runs: yield* makeRunKeeper(index),
+      runs,
       gate: yield* makeWalGate(() => walBytesOf(store.file)),
-      segments: yield* readNow(() => readSegments(index)),
-      nextId: numberAt(row, 0),
+      segments,
+      nextId: yield* readNow(() => unusedId(index, segments, runs)),
       damaged: BlockRanges.empty,
       unseenBelow: Infinity,
       again: false,
@@ -95,6 +97,22 @@ export const makeIndexBuilder = (
       damaged: () => state.damaged,
     }
   })
+
+/** There are places for less than so many ids: `entriesPlace`. */
+const MOST_IDS = 2 ** 28
+
+/** The next id. Throws what the database fails with, and IndexDamaged where it cannot be that. */
+const unusedId = (
+  index: StoreDatabase,
+  segments: ReadonlyArray<Segment>,
+  { ready, refuse }: RunKeeper,
+): number => {
+  const { nextId } = readState(index)
+  const runIds = [...ready.keys(), ...refuse.keys()]
+  const used = [...segments.map(({ segmentId }) => segmentId), ...runIds]
+  if (nextId < MOST_IDS && used.every((id) => id < nextId)) return nextId
+  throw new IndexDamaged({ reason: `the next id of the index cannot be ${nextId}` })
+}
 
 /** Rises with what others commit to a database. */
 export const versionOf = (database: StoreDatabase): Effect.Effect<number, StoreError> =>

@@ -6,7 +6,7 @@
  */
 import { BlockRanges } from "../../domain/blockRanges.ts"
 import { equalBytes } from "../../domain/hex.ts"
-import { demandSeal, runStates } from "./ChainIndexDatabase.ts"
+import { demandSeal, IndexDamaged, indexRows, runStates } from "./ChainIndexDatabase.ts"
 import type { PlannedSegment } from "./chainIndexPlan.ts"
 import { payloadsDigest } from "./chainIndexSegment.ts"
 import { placeholders, rowsNow } from "../RowsNow.ts"
@@ -42,26 +42,36 @@ export interface Catalog {
 }
 
 /** The segments, rising. Throws what the database fails with, and IndexDamaged. */
-export const readSegments = (index: StoreDatabase): ReadonlyArray<Segment> =>
-  rowsNow(
+export const readSegments = (index: StoreDatabase): ReadonlyArray<Segment> => {
+  const segments = indexRows(
     index,
     `SELECT segment_id, from_block, to_block, first_hash, last_hash, digest, bits, closed, checked, seal
      FROM segments ORDER BY from_block`,
-  ).map((row) => {
-    const segment = {
-      segmentId: numberAt(row, 0),
-      from: numberAt(row, 1),
-      to: numberAt(row, 2),
-      firstHash: bytesAt(row, 3),
-      lastHash: bytesAt(row, 4),
-      digest: bytesAt(row, 5),
-      bits: numberAt(row, 6),
-      closed: numberAt(row, 7) === 1,
-      checked: numberAt(row, 8) === 1,
-    }
-    demandSeal("segments", numberAt(row, 9), segmentValues(segment))
-    return segment
-  })
+    [],
+    segmentOf,
+  )
+  // A damaged page may give a row twice.
+  if (segments.some(({ from }, at) => at > 0 && from <= segments[at - 1]!.to)) {
+    throw new IndexDamaged({ reason: "segments of the index share a block" })
+  }
+  return segments
+}
+
+const segmentOf = (row: Row): Segment => {
+  const segment = {
+    segmentId: numberAt(row, 0),
+    from: numberAt(row, 1),
+    to: numberAt(row, 2),
+    firstHash: bytesAt(row, 3),
+    lastHash: bytesAt(row, 4),
+    digest: bytesAt(row, 5),
+    bits: numberAt(row, 6),
+    closed: numberAt(row, 7) === 1,
+    checked: numberAt(row, 8) === 1,
+  }
+  demandSeal("segments", numberAt(row, 9), segmentValues(segment))
+  return segment
+}
 
 /** A segment as its row has it, in the order of its columns. */
 export const segmentValues = (segment: Segment): ReadonlyArray<number | Uint8Array> => [
@@ -85,9 +95,16 @@ export interface RunRow {
   readonly bits: number
 }
 
-/** The runs, whatever their state. Throws what the database fails with, and IndexDamaged. */
-export const readRuns = (index: StoreDatabase): ReadonlyArray<RunRow> =>
-  rowsNow(index, "SELECT run_id, level, state, entries, bits, seal FROM runs ORDER BY run_id").map(
+/**
+ * The runs, whatever their state, by their ids. Throws what the database fails with, and IndexDamaged,
+ * also where they are not all. In a transaction, or by who builds.
+ */
+export const readRuns = (index: StoreDatabase): ReadonlyArray<RunRow> => {
+  let seals = 0
+  const runs = indexRows(
+    index,
+    "SELECT run_id, level, state, entries, bits, seal FROM runs ORDER BY run_id",
+    [],
     (row) => {
       const run = {
         runId: numberAt(row, 0),
@@ -96,10 +113,15 @@ export const readRuns = (index: StoreDatabase): ReadonlyArray<RunRow> =>
         entries: numberAt(row, 3),
         bits: numberAt(row, 4),
       }
-      demandSeal("runs", numberAt(row, 5), runValues(run))
+      const seal = numberAt(row, 5)
+      demandSeal("runs", seal, runValues(run))
+      seals += seal
       return run
     },
   )
+  if (seals === readState(index).runs) return runs
+  throw new IndexDamaged({ reason: "the runs of the index are not all there" })
+}
 
 /** A run in the order of its row's columns. */
 export const runValues = (run: RunRow): ReadonlyArray<number> => [
@@ -110,10 +132,39 @@ export const runValues = (run: RunRow): ReadonlyArray<number> => [
   run.bits,
 ]
 
-/** The catalog as it is now, or `known` where that is it. Throws what {@link readSegments} does. */
+/** What `state` says. */
+export interface IndexState {
+  readonly fileId: number
+  readonly revision: number
+  /** Of the next segment or run. */
+  readonly nextId: number
+  /** The sum of the seals of all runs. */
+  readonly runs: number
+}
+
+/** The state. Throws what the database fails with, and IndexDamaged. */
+export const readState = (index: StoreDatabase): IndexState => {
+  const [state] = indexRows(
+    index,
+    "SELECT file_id, revision, next_id, runs FROM state",
+    [],
+    (row) => ({
+      fileId: numberAt(row, 0),
+      revision: numberAt(row, 1),
+      nextId: numberAt(row, 2),
+      runs: numberAt(row, 3),
+    }),
+  )
+  if (state !== undefined && Object.values(state).every(Number.isSafeInteger)) return state
+  throw new IndexDamaged({ reason: "the state of the index is damaged" })
+}
+
+/**
+ * The catalog as it is now, or `known` where that is it. Only in a transaction. Throws what
+ * {@link readSegments} does.
+ */
 export const readCatalog = (index: StoreDatabase, known: Catalog | undefined): Catalog => {
-  const [state] = rowsNow(index, "SELECT file_id, revision FROM state")
-  const [fileId, revision] = [numberAt(state, 0), numberAt(state, 1)]
+  const { fileId, revision } = readState(index)
   if (known?.fileId === fileId && known.revision === revision) return known
   const runs = readRuns(index).filter(({ state }) => state === runStates.ready)
   return {

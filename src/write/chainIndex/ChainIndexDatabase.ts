@@ -18,9 +18,10 @@ import path from "node:path"
 import { crc32 } from "node:zlib"
 import type { SqliteClient } from "@effect/sql-sqlite-node"
 import { Data, Effect, ExecutionStrategy, Exit, Scope } from "effect"
+import { rowsNow } from "../RowsNow.ts"
 import { connect, lock, makeDatabase, storeErrors, type StoreDatabase } from "../StoreDatabase.ts"
 import { StoreError } from "../StoreError.ts"
-import { numberAt, textAt } from "../storedValues.ts"
+import type { Row } from "../storedValues.ts"
 
 /** The name of the file in the store's directory. */
 export const INDEX_FILE = "annals-index.db"
@@ -28,7 +29,7 @@ const LOCK_FILE = "annals-index.lock"
 /** Marks a file as ours: "anni" in SQLite's `application_id`. */
 const APPLICATION_ID = 0x616e6e69
 /** Rises with whatever changes of the tables below or of the bytes in them. */
-const VERSION = 3
+const VERSION = 4
 /** Bytes: several buckets a page. */
 const PAGE_BYTES = 16_384
 
@@ -55,7 +56,8 @@ export class IndexDamaged extends Data.TaggedError("IndexDamaged")<{
 
 /**
  * - `state`: one row; `file_id` is another one whenever the file is made anew, `revision` rises with
- *   every commit, `next_id` was never used.
+ *   every commit, `next_id` was never used, `runs` is the sum of the seals of all runs: one that is
+ *   missing would be taken for "no match".
  * - `segments`: `closed`: never made again with more blocks. `checked`: its payloads were held against
  *   their headers. `digest`: {@link payloadsDigest}. Its logs are in 2^bits postings.
  * - `segment_logs`: how many logs each block of a segment has (`chainIndexSegment.ts`).
@@ -71,7 +73,8 @@ const SCHEMA = [
   only INTEGER PRIMARY KEY,
   file_id INTEGER NOT NULL,
   revision INTEGER NOT NULL,
-  next_id INTEGER NOT NULL
+  next_id INTEGER NOT NULL,
+  runs INTEGER NOT NULL
 ) STRICT`,
   `CREATE TABLE segments (
   segment_id INTEGER PRIMARY KEY,
@@ -96,7 +99,7 @@ const SCHEMA = [
   seal INTEGER NOT NULL
 ) STRICT`,
   "CREATE TABLE entries (place INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT",
-  "INSERT INTO state (only, file_id, revision, next_id) VALUES (1, random() >> 12, 1, 1)",
+  "INSERT INTO state (only, file_id, revision, next_id, runs) VALUES (1, random() >> 12, 1, 1, 0)",
 ]
 
 /** Of a run: still being written; to be looked through; merged into another one, and to go. */
@@ -158,6 +161,25 @@ export const demandSeal = (
   if (sealOf(values) !== seal)
     throw new IndexDamaged({ reason: `a row of the index's ${table} is damaged` })
 }
+
+/**
+ * The rows of a query of the index, each as `read` has it. Throws what the database fails with, and
+ * {@link IndexDamaged} where a column has another type than was written: a few bits of a row say which.
+ */
+export const indexRows = <A>(
+  index: StoreDatabase,
+  sql: string,
+  values: ReadonlyArray<number>,
+  read: (row: Row, at: number) => A,
+): ReadonlyArray<A> =>
+  rowsNow(index, sql, values).map((row, at) => {
+    try {
+      return read(row, at)
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error
+      throw new IndexDamaged({ reason: `a row of the index is damaged: ${error.message}` })
+    }
+  })
 
 /** Reads at once; what it throws of the index or of a database is the error. */
 export const readNow = <A>(read: () => A): Effect.Effect<A, IndexDamaged | StoreError> =>
@@ -267,9 +289,10 @@ const fits = Effect.fnUntraced(function* (sql: SqliteClient.SqliteClient, identi
   const [kind] = yield* sql.unsafe(
     "SELECT application_id, (SELECT user_version FROM pragma_user_version) FROM pragma_application_id",
   ).values
-  if (numberAt(kind, 0) !== APPLICATION_ID || numberAt(kind, 1) !== VERSION) return false
+  if (kind?.[0] !== APPLICATION_ID || kind[1] !== VERSION) return false
   const rows = yield* sql.unsafe("SELECT key, value FROM meta").values
-  const meta = new Map(rows.map((row) => [textAt(row, 0), textAt(row, 1)]))
+  // Of whatever type: in a damaged file a text may have become something else.
+  const meta = new Map(rows.map(([key, value]: Row) => [key, value]))
   return factsOf(identity).every(([key, value]) => meta.get(key) === value)
 })
 

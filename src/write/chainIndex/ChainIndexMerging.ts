@@ -11,10 +11,11 @@
  * every entry that was ever committed, of segments that are gone too: what it finds is a candidate.
  */
 import { Effect } from "effect"
-import { readRuns, runValues } from "./ChainIndexCatalog.ts"
+import { readRuns, type RunRow, runValues } from "./ChainIndexCatalog.ts"
 import {
   entriesPlace,
   IndexDamaged,
+  indexRows,
   insertBytes,
   inTransaction,
   readNow,
@@ -24,7 +25,6 @@ import {
 } from "./ChainIndexDatabase.ts"
 import { mergeRuns, runBits, type RunSource } from "./chainIndexRuns.ts"
 import type { SegmentContent } from "./chainIndexSegment.ts"
-import { rowsNow } from "../RowsNow.ts"
 import type { StoreDatabase } from "../StoreDatabase.ts"
 import type { StoreError } from "../StoreError.ts"
 import { bytesAt, numberAt } from "../storedValues.ts"
@@ -32,11 +32,7 @@ import { bytesAt, numberAt } from "../storedValues.ts"
 /** Runs that become one. */
 export const FAN_IN = 16
 
-interface Run {
-  readonly runId: number
-  readonly level: number
-  readonly entries: number
-  readonly bits: number
+interface Run extends RunRow {
   /** Whether it may be merged: not that of a segment that will be made again. */
   readonly final: boolean
 }
@@ -62,16 +58,15 @@ export interface RunKeeper {
 /** Reads which runs there are. */
 export const makeRunKeeper = Effect.fnUntraced(function* (index: StoreDatabase) {
   // What is not closed is made again; a run of a segment that is gone is not.
+  const openSegments = "SELECT segment_id FROM segments WHERE closed = 0"
   const open = new Set(
-    (yield* index.rows("SELECT segment_id FROM segments WHERE closed = 0")).map((row) =>
-      numberAt(row, 0),
-    ),
+    yield* readNow(() => indexRows(index, openSegments, [], (row) => numberAt(row, 0))),
   )
   const ready = new Map<number, Run>()
   const refuse = new Map<number, Run>()
-  for (const { state, ...row } of yield* readNow(() => readRuns(index))) {
+  for (const row of yield* readNow(() => readRuns(index))) {
     const run = { ...row, final: row.level > 0 || !open.has(row.runId) }
-    ;(state === runStates.ready ? ready : refuse).set(run.runId, run)
+    ;(row.state === runStates.ready ? ready : refuse).set(run.runId, run)
   }
   const keeper: RunKeeper = {
     ready,
@@ -94,11 +89,12 @@ export const insertRun = Effect.fnUntraced(function* (
   const run = {
     runId: segmentId,
     level: 0,
+    state: runStates.ready,
     entries: transactions,
     bits: runBits(transactions),
     final: closed,
   }
-  yield* insertRunRow(index, run, runStates.ready)
+  yield* insertRunRow(index, run)
   yield* insertBytes(index, "entries", buckets, (bucket) => entriesPlace(segmentId, bucket))
   keeper.ready.set(segmentId, run)
 })
@@ -110,29 +106,40 @@ export const dropRunOf = Effect.fnUntraced(function* (
   segmentId: number,
 ) {
   // One that is being merged goes when that is done.
-  if (!keeper.ready.has(segmentId) || isMerging(keeper, segmentId)) return
-  yield* deleteRun(index, segmentId)
+  const run = keeper.ready.get(segmentId)
+  if (run === undefined || isMerging(keeper, segmentId)) return
+  yield* index.run("DELETE FROM entries WHERE place >= ? AND place < ?", placesOf(run))
+  yield* deleteRunRow(index, run)
   keeper.ready.delete(segmentId)
 })
 
 const isMerging = ({ merge }: RunKeeper, runId: number): boolean =>
   merge?.from.some((run) => run.runId === runId) ?? false
 
-const insertRunRow = (index: StoreDatabase, run: Run, state: number) => {
-  const values = runValues({ ...run, state })
-  return index.run(
-    "INSERT INTO runs (run_id, level, state, entries, bits, seal) VALUES (?, ?, ?, ?, ?, ?)",
-    [...values, sealOf(values)],
-  )
-}
+const runSeal = (run: RunRow): number => sealOf(runValues(run))
 
-const deleteRun = Effect.fnUntraced(function* (index: StoreDatabase, runId: number) {
-  yield* index.run("DELETE FROM runs WHERE run_id = ?", [runId])
-  yield* index.run("DELETE FROM entries WHERE place >= ? AND place < ?", [
-    entriesPlace(runId, 0),
-    entriesPlace(runId + 1, 0),
-  ])
+const insertRunRow = Effect.fnUntraced(function* (index: StoreDatabase, run: RunRow) {
+  yield* index.run(
+    "INSERT INTO runs (run_id, level, state, entries, bits, seal) VALUES (?, ?, ?, ?, ?, ?)",
+    [...runValues(run), runSeal(run)],
+  )
+  yield* addToSeals(index, runSeal(run))
 })
+
+const deleteRunRow = Effect.fnUntraced(function* (index: StoreDatabase, run: RunRow) {
+  yield* index.run("DELETE FROM runs WHERE run_id = ?", [run.runId])
+  yield* addToSeals(index, -runSeal(run))
+})
+
+/** Never summed up again from the rows: a row that was lost would go unnoticed. */
+const addToSeals = (index: StoreDatabase, change: number): Effect.Effect<void, StoreError> =>
+  index.run("UPDATE state SET runs = runs + ?", [change])
+
+/** The first place of a run's entries, and that behind them. */
+const placesOf = ({ runId }: RunRow): [number, number] => [
+  entriesPlace(runId, 0),
+  entriesPlace(runId + 1, 0),
+]
 
 /** Buckets, of some 2 KiB, that one step writes or clears away. */
 const STEP_BUCKETS = 1_024
@@ -162,7 +169,14 @@ const nextMerge = (
     if (runs.length < FAN_IN) continue
     const from = runs.slice(0, FAN_IN)
     const entries = from.reduce((sum, run) => sum + run.entries, 0)
-    const into = { runId: newId(), level: level + 1, entries, bits: runBits(entries), final: true }
+    const into = {
+      runId: newId(),
+      level: level + 1,
+      state: runStates.unfinished,
+      entries,
+      bits: runBits(entries),
+      final: true,
+    }
     const sources = from.map((run) => sourceOf(index, run))
     return { from, into, buckets: mergeRuns(sources), written: 0 }
   }
@@ -180,15 +194,16 @@ const sourceOf = (index: StoreDatabase, run: Run): RunSource => ({
 function* bucketsOf(index: StoreDatabase, { runId, bits }: Run): Generator<Uint8Array, void> {
   for (let bucket = 0; bucket < 2 ** bits; bucket += READ_BUCKETS) {
     const end = Math.min(bucket + READ_BUCKETS, 2 ** bits)
-    const rows = rowsNow(
+    const rows = indexRows(
       index,
-      "SELECT place, bytes FROM entries WHERE place >= ? AND place < ? ORDER BY place",
+      "SELECT bytes FROM entries WHERE place >= ? AND place < ? ORDER BY place",
       [entriesPlace(runId, bucket), entriesPlace(runId, end)],
+      (row, at) => unsealed(bytesAt(row, 0), entriesPlace(runId, bucket + at)),
     )
     if (rows.length !== end - bucket) {
       throw new IndexDamaged({ reason: `the index run ${runId} is not whole` })
     }
-    for (const row of rows) yield unsealed(bytesAt(row, 1), numberAt(row, 0))
+    yield* rows
   }
 }
 
@@ -199,7 +214,7 @@ const goOn = Effect.fnUntraced(function* (index: StoreDatabase, keeper: RunKeepe
   yield* inTransaction(
     index,
     Effect.gen(function* () {
-      if (merge.written === 0) yield* insertRunRow(index, into, runStates.unfinished)
+      if (merge.written === 0) yield* insertRunRow(index, into)
       yield* insertBytes(index, "entries", buckets, (bucket) =>
         entriesPlace(into.runId, merge.written + bucket),
       )
@@ -212,10 +227,10 @@ const goOn = Effect.fnUntraced(function* (index: StoreDatabase, keeper: RunKeepe
   merge.written += buckets.length
   if (!done) return
   keeper.merge = undefined
-  keeper.ready.set(into.runId, into)
+  keeper.ready.set(into.runId, { ...into, state: runStates.ready })
   for (const run of from) {
     keeper.ready.delete(run.runId)
-    keeper.refuse.set(run.runId, run)
+    keeper.refuse.set(run.runId, { ...run, state: runStates.merged })
   }
 })
 
@@ -231,33 +246,31 @@ const take = (buckets: Generator<Uint8Array, void>, most: number) =>
     return { buckets: taken, done: false }
   })
 
-const setState = (index: StoreDatabase, run: Run, state: number) =>
-  index.run("UPDATE runs SET state = ?, seal = ? WHERE run_id = ?", [
-    state,
-    sealOf(runValues({ ...run, state })),
-    run.runId,
-  ])
+const setState = Effect.fnUntraced(function* (index: StoreDatabase, run: RunRow, state: number) {
+  const seal = runSeal({ ...run, state })
+  yield* index.run("UPDATE runs SET state = ?, seal = ? WHERE run_id = ?", [state, seal, run.runId])
+  yield* addToSeals(index, seal - runSeal(run))
+})
 
 const bump = (index: StoreDatabase, usedId: number) =>
   index.run("UPDATE state SET revision = revision + 1, next_id = max(next_id, ?)", [usedId + 1])
 
 /** Clears away a part of a run that nobody looks into any more. */
 const clear = Effect.fnUntraced(function* (index: StoreDatabase, keeper: RunKeeper, run: Run) {
-  const [start, end] = [entriesPlace(run.runId, 0), entriesPlace(run.runId + 1, 0)]
   yield* inTransaction(
     index,
     Effect.gen(function* () {
       yield* index.run(
         `DELETE FROM entries WHERE place IN
            (SELECT place FROM entries WHERE place >= ? AND place < ? LIMIT ${STEP_BUCKETS})`,
-        [start, end],
+        placesOf(run),
       )
       const [left] = yield* index.rows(
         "SELECT EXISTS (SELECT 1 FROM entries WHERE place >= ? AND place < ?)",
-        [start, end],
+        placesOf(run),
       )
       if (numberAt(left, 0) === 1) return
-      yield* index.run("DELETE FROM runs WHERE run_id = ?", [run.runId])
+      yield* deleteRunRow(index, run)
       keeper.refuse.delete(run.runId)
     }),
   )

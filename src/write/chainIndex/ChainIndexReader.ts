@@ -14,15 +14,16 @@ import {
   entriesPlace,
   IndexDamaged,
   type IndexDatabase,
+  indexRows,
   postingsPlace,
   unsealed,
 } from "./ChainIndexDatabase.ts"
 import { bucketOf, decodeVarints, findPosting, ordinalsIn } from "./chainIndexPostings.ts"
 import { type Candidate, findInBucket, prefixOf, runBucket } from "./chainIndexRuns.ts"
 import { intersection, union } from "./chainIndexSets.ts"
-import { placeholders, rowsNow, runNow } from "../RowsNow.ts"
+import { placeholders, runNow } from "../RowsNow.ts"
 import type { StoreDatabase } from "../StoreDatabase.ts"
-import { bytesAt, numberAt, type Row } from "../storedValues.ts"
+import { bytesAt, numberAt } from "../storedValues.ts"
 
 /** Keys of the alternatives of one condition: an address, or the topic at one place. */
 export type KeyCondition = ReadonlyArray<number>
@@ -39,12 +40,14 @@ export class IndexReader {
   readonly #memory: CatalogMemory
   #catalog: Catalog
 
-  /** Reads the catalog. Throws what the database fails with. */
+  /** Reads the catalog. Throws what the database fails with, and IndexDamaged; then it is to be closed. */
   constructor({ database, inode }: IndexDatabase, memory: CatalogMemory) {
     this.#index = database
     this.#memory = memory
     this.inode = inode
+    runNow(database, "BEGIN")
     this.#catalog = this.#refresh()
+    runNow(database, "COMMIT")
   }
 
   /** What there is, since the last {@link IndexReader.begin}. */
@@ -117,10 +120,12 @@ export class IndexReader {
   }
 
   #logCounts({ segmentId, from, to }: Segment): Uint32Array {
-    const [row] = rowsNow(this.#index, "SELECT bytes FROM segment_logs WHERE segment_id = ?", [
-      segmentId,
-    ])
-    const counts = row && decodeVarints(unsealed(bytesAt(row, 0), segmentId))
+    const [counts] = indexRows(
+      this.#index,
+      "SELECT bytes FROM segment_logs WHERE segment_id = ?",
+      [segmentId],
+      (row) => decodeVarints(unsealed(bytesAt(row, 0), segmentId)),
+    )
     if (counts?.length === to - from + 1) return counts
     throw new IndexDamaged({ reason: `the index segment ${segmentId} is not whole` })
   }
@@ -154,10 +159,7 @@ export class IndexReader {
     const found = new Map<number, Uint8Array>()
     for (let at = 0; at < places.length; at += PLACES_AT_ONCE) {
       const some = places.slice(at, at + PLACES_AT_ONCE)
-      for (const row of this.#rowsAt(table, some)) {
-        const place = numberAt(row, 0)
-        found.set(place, unsealed(bytesAt(row, 1), place))
-      }
+      for (const [place, bytes] of this.#rowsAt(table, some)) found.set(place, bytes)
     }
     return places.map((place) => {
       const bytes = found.get(place)
@@ -166,11 +168,18 @@ export class IndexReader {
     })
   }
 
-  #rowsAt(table: "postings" | "entries", places: ReadonlyArray<number>): ReadonlyArray<Row> {
-    return rowsNow(
+  #rowsAt(
+    table: "postings" | "entries",
+    places: ReadonlyArray<number>,
+  ): ReadonlyArray<readonly [place: number, bytes: Uint8Array]> {
+    return indexRows(
       this.#index,
       `SELECT place, bytes FROM ${table} WHERE place IN ${placeholders(places.length)}`,
       places,
+      (row) => {
+        const place = numberAt(row, 0)
+        return [place, unsealed(bytesAt(row, 1), place)] as const
+      },
     )
   }
 }

@@ -1,5 +1,7 @@
 /** WebSockets that send their messages in very many frames, or very many pings. */
+import { EventEmitter, once } from "node:events"
 import { connect, type Socket } from "node:net"
+import { Effect } from "effect"
 import { afterEach, assert, beforeEach, describe, it } from "vitest"
 import { generateChain } from "../../../src/devnet/generatedChain.ts"
 import { defaultRpcLimits } from "../../../src/rpc/rpcLimits.ts"
@@ -22,16 +24,20 @@ const CONTINUATION = 0
 const PING = 9
 const PONG = 10
 
-/** A client's frame of at most 125 bytes, masked with zeros (RFC 6455, 5.2). */
-const frame = (opcode: number, payload: string, last = true): Buffer =>
-  Buffer.concat([
-    Buffer.of((last ? 0x80 : 0) | opcode, 0x80 | payload.length, 0, 0, 0, 0),
+/** A client's frame of less than 64 KiB, masked with zeros (RFC 6455, 5.2). */
+const frame = (opcode: number, payload: string, last = true): Buffer => {
+  const { length } = payload
+  const size = length > 125 ? [0x80 | 126, length >> 8, length & 0xff] : [0x80 | length]
+  return Buffer.concat([
+    Buffer.of((last ? 0x80 : 0) | opcode, ...size, 0, 0, 0, 0),
     Buffer.from(payload),
   ])
+}
 
-/** A message in `count` frames of a byte each. */
-const inFrames = (text: string, count: number): Buffer => {
-  const pieces = text.padEnd(count, " ").split("")
+/** A message in `count` frames of a byte each, or of `size`. */
+const inFrames = (text: string, count: number, size = 1): Buffer => {
+  const all = text.padEnd(count * size, " ")
+  const pieces = Array.from({ length: count }, (_, at) => all.slice(at * size, (at + 1) * size))
   return Buffer.concat(
     pieces.map((piece, at) =>
       frame(at === 0 ? TEXT : CONTINUATION, piece, at === pieces.length - 1),
@@ -91,6 +97,15 @@ describe("a message in very many frames", () => {
     client.socket.destroy()
   })
 
+  it("is answered when it is as large as it may be, in frames of 1,000 bytes", async () => {
+    const client = await open()
+    client.socket.write(inFrames(CALL, Math.floor(defaultRpcLimits.requestBytes / 1_000), 1_000))
+    await eventually(() => client.came.includes("0x539") || client.socket.destroyed)
+    assert.isFalse(client.socket.destroyed)
+    assert.include(client.came.toString("latin1"), "0x539")
+    client.socket.destroy()
+  })
+
   it("ends the connection with 1008 when they are more, though they are few bytes", async () => {
     const client = await open()
     client.socket.write(inFrames(CALL, most + 1))
@@ -138,6 +153,18 @@ describe("a message in very many small chunks", () => {
   })
 })
 
+/** Pings, as fast as they are answered; how many there were. */
+const pingUntilGoodbye = async (client: RawClient): Promise<number> => {
+  const some = Buffer.concat(Array.from({ length: 40 }, () => frame(PING, "")))
+  let sent = 0
+  for (; client.goodbye === undefined && sent < 100 * controlFrames.burst; sent += 40) {
+    const before = client.came.length
+    client.socket.write(some)
+    await eventually(() => client.came.length >= before + 2 * 40 || client.goodbye !== undefined)
+  }
+  return sent
+}
+
 describe("pings", () => {
   it("are answered, a burst of them, too", async () => {
     const client = await open()
@@ -152,13 +179,7 @@ describe("pings", () => {
 
   it("without end are answered no more, and the connection ends with 1008", async () => {
     const client = await open()
-    const some = Buffer.concat(Array.from({ length: 40 }, () => frame(PING, "")))
-    let sent = 0
-    for (; client.goodbye === undefined && sent < 100 * controlFrames.burst; sent += 40) {
-      const before = client.came.length
-      client.socket.write(some)
-      await eventually(() => client.came.length >= before + 2 * 40 || client.goodbye !== undefined)
-    }
+    const sent = await pingUntilGoodbye(client)
     await client.closed
     assert.deepEqual(client.goodbye, [1008, "too many pings"])
     assert.isAtLeast(sent, controlFrames.burst)
@@ -191,5 +212,46 @@ describe("pings", () => {
     client.socket.resume()
     await client.closed
     other.socket.terminate()
+  })
+})
+
+describe("a client that is refused while a call is at work", () => {
+  it("is read no more, though the call ends", async () => {
+    const { reader } = memoryChain(blocks)
+    const release = new EventEmitter()
+    const released = once(release, "now")
+    let asked = 0
+    const slow = await startServer({
+      ...reader,
+      extent: Effect.zipRight(
+        Effect.promise(async () => {
+          asked += 1
+          return released
+        }),
+        reader.extent,
+      ),
+    })
+    const client = new RawClient(slow.port)
+    await client.upgrade()
+    client.socket.write(frame(TEXT, CALL.replace("eth_chainId", "eth_blockNumber")))
+    await eventually(() => asked > 0)
+    await pingUntilGoodbye(client)
+    release.emit("now")
+    const flood = Buffer.concat(Array.from({ length: 500 }, () => frame(PONG, "x".repeat(125))))
+    const send = (): void => {
+      while (!client.socket.destroyed) {
+        if (!client.socket.write(flood)) return void client.socket.once("drain", send)
+      }
+    }
+    send()
+    // What the system takes for those who do not read; it was hundreds of megabytes.
+    let taken = 0
+    const look = setInterval(() => {
+      taken = client.socket.bytesWritten - client.socket.writableLength
+    }, 10)
+    await client.closed
+    clearInterval(look)
+    await slow.stop()
+    assert.isBelow(taken, 32 * 1024 * 1024)
   })
 })
