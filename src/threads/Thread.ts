@@ -5,7 +5,8 @@
  * to tell it things, and to end it.
  *
  * Invariants: however the thread ends, and whether it was asked to or not, `over` hears of it once;
- * one whose message cannot be read is over, and is ended; nothing is started again. What a thread is asked for at its end is waited for no longer than it may.
+ * one whose message cannot be read is over, and is ended; nothing is started again. What a thread is
+ * asked for at its end is waited for no longer than it may.
  */
 import { existsSync } from "node:fs"
 import { Worker, type ResourceLimits } from "node:worker_threads"
