@@ -13,6 +13,7 @@ import { FlatReceiptCursor, LogCursor } from "../src/domain/logs.ts"
 import { readBody } from "../src/domain/body.ts"
 import { fromHex, toHex, toHex0x } from "../src/domain/hex.ts"
 import { keccak256 } from "../src/domain/keccak.ts"
+import { checks } from "../src/process/checks.ts"
 import { ChainReader, type ChainReaderShape, type StoredLog } from "../src/rpc/ChainReader.ts"
 import { INDEX_FILE } from "../src/write/chainIndex/ChainIndexDatabase.ts"
 import { layerNoIndexer } from "../src/write/chainIndex/ChainIndexer.ts"
@@ -45,7 +46,7 @@ const optionsOf = (directory: string): OpenOptions => ({
     chainId: spec.chainId,
     genesisHash: spec.genesisHash,
     tables: [],
-    checks: ["links"],
+    checks,
     trusted: [],
   },
   ...commitDefaults,

@@ -30,6 +30,17 @@ const LOOK_AGAIN_MS = 500
 
 const SEGMENTS_AT_ONCE = 256
 
+/** What is known of the segments of a catalog. */
+interface Judged {
+  /** SQLite's own number of what others have committed. */
+  readonly version: number
+  readonly catalog: Catalog
+  readonly valid: Set<Segment>
+  readonly strangers: Set<Segment>
+  /** Blocks in valid segments, once all of them were looked at. */
+  blocks: BlockRanges | undefined
+}
+
 /** See the module. */
 export class ChainView {
   readonly #store: StoreDatabase
@@ -39,10 +50,8 @@ export class ChainView {
   #opened: { readonly reader: IndexReader; readonly scope: Scope.CloseableScope } | undefined
   #lookedAtMs = -Infinity
   #inUse = false
-  /** Blocks in valid segments, and when that was so. */
-  #indexed:
-    | { readonly version: number; readonly catalog: Catalog; readonly blocks: BlockRanges }
-    | undefined
+  /** What was found out of segments, and of which state of the store: that may cost a look at each block. */
+  #judged: Judged | undefined
 
   constructor(
     store: StoreDatabase,
@@ -89,7 +98,7 @@ export class ChainView {
   /** Closes the index; it is opened again when it is asked for. */
   forgetIndex(): void {
     this.#inUse = false
-    this.#indexed = undefined
+    this.#judged = undefined
     if (this.#opened !== undefined) Effect.runSync(Scope.close(this.#opened.scope, Exit.void))
     this.#opened = undefined
   }
@@ -155,31 +164,52 @@ export class ChainView {
   segments([from, to]: BlockRange): ReadonlyArray<Segment> {
     const { index } = this
     if (index === undefined) return []
-    const within = segmentsWithin(index.catalog, from, to)
-    const strangers = new Set(strangersAmong(this.#store, within))
-    return strangers.size === 0 ? within : within.filter((segment) => !strangers.has(segment))
+    return this.#judge(index.catalog, segmentsWithin(index.catalog, from, to))
+  }
+
+  /** Those of the segments that are of the stored chain. */
+  #judge(catalog: Catalog, segments: ReadonlyArray<Segment>): ReadonlyArray<Segment> {
+    const { valid, strangers } = this.#judgedOf(catalog)
+    const unknown = segments.filter((each) => !valid.has(each) && !strangers.has(each))
+    if (unknown.length > 0) {
+      for (const stranger of strangersAmong(this.#store, unknown)) strangers.add(stranger)
+      for (const each of unknown) if (!strangers.has(each)) valid.add(each)
+    }
+    return segments.filter((each) => valid.has(each))
+  }
+
+  /** What is known of a catalog's segments while nobody has written to the store. */
+  #judgedOf(catalog: Catalog): Judged {
+    const [row] = rowsNow(this.#store, "PRAGMA data_version")
+    const version = numberAt(row, 0)
+    const known = this.#judged
+    if (known?.version === version && known.catalog === catalog) return known
+    const judged: Judged = {
+      version,
+      catalog,
+      valid: new Set(),
+      strangers: new Set(),
+      blocks: undefined,
+    }
+    this.#judged = judged
+    return judged
   }
 
   /** The blocks that the index covers; stops now and then, as there may be many segments. */
   *indexed(): Generator<void, BlockRanges> {
     const { index } = this
     if (index === undefined) return BlockRanges.empty
-    const [row] = rowsNow(this.#store, "PRAGMA data_version")
-    const version = numberAt(row, 0)
     const { catalog } = index
-    const known = this.#indexed
-    if (known?.version === version && known.catalog === catalog) return known.blocks
+    const judged = this.#judgedOf(catalog)
+    if (judged.blocks !== undefined) return judged.blocks
     const valid: Array<BlockRange> = []
     for (let at = 0; at < catalog.segments.length; at += SEGMENTS_AT_ONCE) {
       const some = catalog.segments.slice(at, at + SEGMENTS_AT_ONCE)
-      const strangers = new Set(strangersAmong(this.#store, some))
-      for (const segment of some) {
-        if (!strangers.has(segment)) valid.push([segment.from, segment.to])
-      }
+      for (const { from, to } of this.#judge(catalog, some)) valid.push([from, to])
       yield
     }
     const blocks = BlockRanges.fromRanges(valid)
-    this.#indexed = { version, catalog, blocks }
+    judged.blocks = blocks
     return blocks
   }
 
