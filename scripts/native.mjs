@@ -1,6 +1,6 @@
 /**
- * Runs at `npm ci` and `npm install`: compiles `native/`, keccak by the processor's vectors, to
- * `build/Release/annals.node`. Where there is no compiler annals works without it, by
+ * Runs at `npm ci` and `npm install`: compiles `native/`, keccak and RLPx frames by the processor's
+ * own instructions, to `build/Release/annals.node`. Where there is no compiler annals works without it, by
  * WebAssembly and libraries, for more processor time: what fails here fails nothing, in one line.
  */
 import { spawnSync } from "node:child_process"
