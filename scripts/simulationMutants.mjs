@@ -45,6 +45,12 @@ const MUTANTS = [
     to: "",
   },
   {
+    bug: "scheduler: a contested block goes to whoever is free",
+    file: "src/scheduler/disputes.ts",
+    from: "return or([disputes.resting, and(disputes.blocks, or(better.map(wanted)))])",
+    to: "return disputes.resting",
+  },
+  {
     bug: "scheduler: what had to go for a contested block is forgotten",
     file: "src/scheduler/core.ts",
     from: "for (const each of back) sendBack(draft, each)",

@@ -82,6 +82,9 @@ export interface SettingsShape {
   readonly stageQueueGroups: number
 }
 
+/** Batches that each peer is given before anything is known of it, where it may have as many. */
+export const FIRST_SLOTS = 2
+
 /** The values without any flag. */
 export const defaults: SettingsShape = {
   blocksPerAssignment: 32,

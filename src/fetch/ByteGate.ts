@@ -9,7 +9,7 @@
  * and when as much again is overdrawn, sockets are paused before their next large frame.
  */
 import { Context, Deferred, Effect, FiberId, Layer } from "effect"
-import { Settings } from "../Settings.ts"
+import { FIRST_SLOTS, Settings } from "../Settings.ts"
 import { MOST_UNFINISHED_BYTES } from "../wire/limits.ts"
 import { UnfinishedFrames } from "../wire/unfinishedFrames.ts"
 
@@ -57,9 +57,6 @@ export class ByteGate extends Context.Tag("annals/ByteGate")<ByteGate, ByteGateS
     }),
   )
 }
-
-/** Slots that each peer has from the start, where it may have as many. */
-export const FIRST_SLOTS = 2
 
 interface Waiter {
   readonly bytes: number

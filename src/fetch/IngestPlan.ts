@@ -1,8 +1,7 @@
 /**
  * The plan of ingest: headers, bodies and receipts, one large request a peer and kind at a time, and
- * up to four where round trips are long;
- * the items of a short answer are told apart by their roots. In a file of its own: a probe loads
- * nothing that computes roots.
+ * up to four where round trips are long; the items of a short answer are told apart by their roots.
+ * In a file of its own: a probe loads nothing that computes roots.
  */
 import { Layer } from "effect"
 import { receiptsRoot } from "../domain/receipts.ts"

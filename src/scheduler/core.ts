@@ -61,7 +61,7 @@
  */
 import { and, BlockRanges, or, without } from "../domain/blockRanges.ts"
 import { choose, isFree, isHopeful, openTo } from "./choose.ts"
-import { contested, DECIDES_NOTHING, opponentsOf, opposed, putBack } from "./disputes.ts"
+import { contested, DECIDES_NOTHING, opponentsOf, opposed, restAgain } from "./disputes.ts"
 import {
   assign,
   changeStanding,
@@ -274,7 +274,7 @@ const contest = (draft: Draft, { block, peerId, others }: EventOf<"BlockConteste
   if (isOut) draft.delivered = draft.delivered.remove(block, block)
   if (others.length === 0) {
     if (!isOut) return
-    draft.disputes = putBack(draft.disputes, block, draft.nowMs)
+    draft.disputes = restAgain(draft.disputes, block, draft.nowMs)
     return sendBack(draft, block)
   }
   for (const other of others) {

@@ -67,7 +67,7 @@ export const contested = (
 }
 
 /** The block had to go for another: it rests once more, and the contest it went for is what counts. */
-export const putBack = (disputes: Disputes, block: number, nowMs: number): Disputes => {
+export const restAgain = (disputes: Disputes, block: number, nowMs: number): Disputes => {
   const known = disputes.byBlock.get(block)
   const restsUntilMs = Math.max(known?.restsUntilMs ?? 0, nowMs + FIRST_REST_MS)
   const byBlock = new Map(disputes.byBlock).set(block, { times: known?.times ?? 0, restsUntilMs })

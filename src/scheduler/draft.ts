@@ -142,13 +142,12 @@ export const requeue = (draft: Draft, block: number, counted: boolean): void => 
 
 /** Offers a block of an overdue batch to others too: no failure, no attempt (S14). */
 export const share = (draft: Draft, batchId: number, block: number): void => {
-  const batch = draft.batches.get(batchId)
-  if (batch === undefined) return
   draft.assigned = draft.assigned.remove(block, block)
   loseFromBatches(draft, block)
+  const batch = draft.batches.get(batchId)
+  if (batch === undefined) return
   const shared = batch.shared.add(block, block)
-  const lost = batch.lost.add(block, block)
-  draft.batches = withEntry(draft.batches, batchId, { ...batch, lost, shared })
+  draft.batches = withEntry(draft.batches, batchId, { ...batch, shared })
   markTried(draft, batch.peerId, block)
   putBack(draft, block)
 }
