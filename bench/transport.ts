@@ -7,6 +7,7 @@
  * after a warm-up, from the first request to the last answer. MB are millions of bytes of RLP.
  */
 import { Deferred, Effect } from "effect"
+import { giveBack, lendMemory } from "../src/domain/answerMemory.ts"
 import { fromHex } from "../src/domain/hex.ts"
 import { encodeReceipts, type Status } from "../src/wire/ethMessages.ts"
 import { nodeIdOf } from "../src/wire/handshake.ts"
@@ -73,7 +74,12 @@ const ours = (port: number) =>
     const session = yield* openSession(peer, optionsOf(CLIENT_KEY, {}))
     const ask: Ask = (n) =>
       session.getReceipts(hashesOf(n), 0, TIMEOUT_MS).pipe(
-        Effect.map(({ lists }) => lists.length),
+        Effect.map(({ lists }) => {
+          // As the program does when the last block of an answer is in its pack.
+          lendMemory(lists[0]!, 1)
+          giveBack(lists[0]!)
+          return lists.length
+        }),
         Effect.orDie,
       )
     return ask

@@ -12,6 +12,7 @@
  *   hash(data, digest)                   writes the 32 bytes of the digest
  *   update(state, data)                  absorbs; a state of zeros is a fresh one
  *   digest(state, digest)                reads; the state goes on
+ *   detach(memory)                       takes its bytes from an ArrayBuffer, and frees them now
  *   frames                               whether this processor can do what follows
  *   frameStart(state, aesKey, macKey, seed)
  *                                        makes the state of one direction of a connection
@@ -30,7 +31,7 @@
 #include "frames.h"
 #include "keccak.h"
 
-enum { VERSION = 3 };
+enum { VERSION = 4 };
 
 typedef struct {
   uint8_t *data;
@@ -138,6 +139,15 @@ static napi_value js_blooms(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+static napi_value js_detach(napi_env env, napi_callback_info info) {
+  napi_value memory;
+  size_t given = 1;
+  if (napi_get_cb_info(env, info, &given, &memory, NULL, NULL) != napi_ok) return NULL;
+  if (napi_detach_arraybuffer(env, memory) != napi_ok)
+    napi_throw_type_error(env, NULL, "an ArrayBuffer that can be detached is wanted");
+  return NULL;
+}
+
 /* Reads a state of frames and more bytes; without a processor that can there is no state. */
 static bool take_frame(napi_env env, napi_callback_info info, int count, Bytes *bytes,
                        const size_t *least, FrameState **state) {
@@ -217,6 +227,7 @@ NAPI_MODULE_INIT() {
   export(env, exports, "hash", js_hash);
   export(env, exports, "update", js_update);
   export(env, exports, "digest", js_digest);
+  export(env, exports, "detach", js_detach);
   napi_set_named_property(env, exports, "frames", boolean(env, frames_supported()));
   export(env, exports, "frameStart", js_frame_start);
   export(env, exports, "frameOpenHeader", js_frame_open_header);

@@ -129,6 +129,12 @@ const MUTANTS = [
     to: "const alone = 0",
   },
   {
+    bug: "fetch: the memory of an answer is free after the first of its blocks",
+    file: "src/fetch/PartFetch.ts",
+    from: "lendMemory(arrived[0]!.item, parts)",
+    to: "lendMemory(arrived[0]!.item, Math.min(parts, 1))",
+  },
+  {
     bug: "checks: the receipts root is not compared",
     file: "src/process/checkBlock.ts",
     from: "if (root !== undefined && !equalBytes(root, header.receiptsRoot)) {",
@@ -216,7 +222,10 @@ const copyTree = (mutant) => {
     mkdirSync(path.dirname(path.join(dir, name)), { recursive: true })
     cpSync(path.join(ROOT, name), path.join(dir, name), { recursive: true, dereference: true })
   }
-  symlinkSync(path.join(ROOT, "node_modules"), path.join(dir, "node_modules"), "dir")
+  // The compiled addon is below build/, where there is one.
+  for (const name of ["node_modules", "build"]) {
+    symlinkSync(path.join(ROOT, name), path.join(dir, name), "dir")
+  }
   if (mutant === undefined) return tree
   const file = path.join(dir, mutant.file)
   const parts = readFileSync(file, "utf8").split(mutant.from)

@@ -10,7 +10,7 @@ import path from "node:path"
 import { fileURLToPath } from "node:url"
 
 /** What of the addon this program is written for; one that was compiled before is not used. */
-const VERSION = 3
+const VERSION = 4
 
 /** The addon's exports. */
 export interface Native {
@@ -31,6 +31,8 @@ export interface Native {
   readonly hash: (data: Uint8Array, digest: Uint8Array) => void
   readonly update: (state: Uint8Array, data: Uint8Array) => void
   readonly digest: (state: Uint8Array, digest: Uint8Array) => void
+  /** Takes its bytes from memory that can be detached, and frees them. */
+  readonly detach: (memory: ArrayBufferLike) => void
   /** Whether the processor can do what follows; nothing of it may be called otherwise. */
   readonly frames: boolean
   /** Keys of 32 bytes. */

@@ -6,6 +6,7 @@
  * read an answer; what an answer means is the same for all.
  */
 import { Effect } from "effect"
+import { lendMemory } from "../domain/answerMemory.ts"
 import type { ReceiptsForm } from "../domain/receiptList.ts"
 import type { Assignment } from "../scheduler/SchedulerShape.ts"
 import type { RequestError } from "../wire/WireError.ts"
@@ -113,6 +114,9 @@ export const makePartFetch = Effect.fnUntraced(function* (lanes: PeerLanes, meth
     }
     gate.release(answer.bytes - kept)
     lanes.learnSize(peer, method.kind, kept, gas)
+    // What was cut is looked at until its rest is there: the collector has the memory then.
+    const parts = arrived.length + (cut === undefined ? 0 : 1)
+    if (arrived.length > 0) lendMemory(arrived[0]!.item, parts)
     if (arrived.length > 0) yield* sink.arrived(method.kind, arrived)
     const [firstEmpty] = dealt.empty
     if (firstEmpty !== undefined) {

@@ -9,6 +9,7 @@
  * and no other block with a part that it sent until then is looked at.
  */
 import { Clock, Duration, Effect, Layer, Mailbox, Stream } from "effect"
+import { giveBack } from "../domain/answerMemory.ts"
 import type { BlockSenders, FetchedBlock } from "../domain/fetchedBlock.ts"
 import { ByteGate } from "../fetch/ByteGate.ts"
 import { type FetchError, WrongBody, WrongHeader, WrongReceipts } from "../fetch/FetchError.ts"
@@ -140,6 +141,10 @@ const makeCheck = Effect.fnUntraced(function* (
     }
     const packing = performance.now()
     const packed = packBlocks(blocks.map(unchecked))
+    for (const { body, receipts } of blocks) {
+      if (body !== undefined) giveBack(body)
+      giveBack(receipts)
+    }
     stats.stagesMs.pack += performance.now() - packing
     const { pack, results, cpuMs } = yield* pool.check(packed, checks)
     stats.stagesMs.check += cpuMs

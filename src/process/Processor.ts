@@ -6,6 +6,7 @@
  * queue. A block that cannot be read goes back to the scheduler, and its sender is blamed.
  */
 import { Context, Effect, Layer, Mailbox, Stream } from "effect"
+import { giveBack } from "../domain/answerMemory.ts"
 import type { BlockSenders, FetchedBlock } from "../domain/fetchedBlock.ts"
 import { countReceipts } from "../domain/receiptList.ts"
 import { ByteGate } from "../fetch/ByteGate.ts"
@@ -68,6 +69,7 @@ export class Processor extends Context.Tag("annals/Processor")<Processor, Proces
           const receipts = countOf(block)
           // What is kept of a block from here on is three numbers: its bytes are free already.
           gate.release(block.heldBytes)
+          giveBack(block.receipts)
           if (typeof receipts === "number") counted.push(processed(block, receipts))
           else refused.push(scheduler.rejected(block.blockNumber, receipts))
         }

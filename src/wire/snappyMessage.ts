@@ -6,6 +6,7 @@
  * What is decompressed lies in memory of its own.
  */
 import snappy from "snappy"
+import { ownMemory } from "../domain/answerMemory.ts"
 
 /** Why a message is not decompressed. */
 export type SnappyFault = "not_snappy" | "too_large" | "overstated"
@@ -54,8 +55,11 @@ export const uncompress = (compressed: Uint8Array, maxBytes: number): Uint8Array
   try {
     const plain = snappy.uncompressSync(compressed, COPY)
     // A Buffer's `slice` copies nothing, and whoever keeps a part of an answer relies on copies.
-    if (typeof plain !== "string")
-      return new Uint8Array(plain.buffer, plain.byteOffset, plain.length)
+    if (typeof plain !== "string") {
+      const bytes = new Uint8Array(plain.buffer, plain.byteOffset, plain.length)
+      ownMemory(bytes)
+      return bytes
+    }
   } catch {
     // The library tells of no other reason.
   }

@@ -1,5 +1,7 @@
 import { FastCheck as fc } from "effect"
 import { assert, describe, it } from "vitest"
+import { giveBack, lendMemory } from "../../src/domain/answerMemory.ts"
+import { native } from "../../src/domain/native.ts"
 import { compress, declaredSize, SnappyError, uncompress } from "../../src/wire/snappyMessage.ts"
 
 const reasonOf = (run: () => unknown): string => {
@@ -30,6 +32,15 @@ describe("snappy", () => {
     const kept = plain.subarray(1).slice()
     plain.fill(0)
     assert.deepStrictEqual([...kept], [2, 3])
+  })
+
+  it("gives memory that can be given back", () => {
+    const plain = uncompress(compress(new Uint8Array(5_000)), 5_000)
+    lendMemory(plain, 2)
+    giveBack(plain.subarray(0, 9))
+    assert.strictEqual(plain.buffer.byteLength, 5_000)
+    giveBack(plain.subarray(9))
+    assert.strictEqual(plain.buffer.byteLength, native === undefined ? 5_000 : 0)
   })
 
   it("refuses by the declared size, before anything is decompressed", () => {
