@@ -49,7 +49,7 @@
  *       peer too, has brought it. While the batch is open they are out, and hoped for.
  * - S12 After Stop and after Finished nothing is assigned; Finished comes once.
  * - S13 A block that was contested is offered to nobody before it has rested: 50 ms, four times as
- *       long each time, 4 s at the most; what was contested together rests as long. It is offered to no
+ *       long each time, 1 s at the most; what was contested together rests as long. It is offered to no
  *       peer while another one, connected and not banned, of which fewer contradict, could be asked
  *       for it; and of two that contradict each other, whom more contradict had its chance at both
  *       blocks, or, among equals, who sent the block that had to go.

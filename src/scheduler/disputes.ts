@@ -21,8 +21,8 @@ import type { Dispute, Disputes, Peer, SchedulerState } from "./model.ts"
 export const FIRST_REST_MS = 50
 /** It rests so many times as long each time. */
 const REST_FACTOR = 4
-/** And never longer than this: a give-up of a minute is fifteen of them. */
-export const MOST_REST_MS = 4_000
+/** And never longer than this: where many lie, a border between two chains wanders contest by contest. */
+export const MOST_REST_MS = 1_000
 /** From this contest of a height on both senders had their chance at it: hope must not last for ever. */
 export const DECIDES_NOTHING = 8
 

@@ -367,8 +367,8 @@ describe("the scheduler's core, in any sequence of moves", () => {
           const counts = event._tag === "BlockContested" && event.others.length > 0
           assert.strictEqual(times, (known?.times ?? 0) + (counts ? 1 : 0))
           const restMs = restsUntilMs - nowMs
-          assert.isAtLeast(restMs, Math.min(4_000, 50 * 4 ** (times - 1)))
-          assert.isAtMost(restMs, 4_000)
+          assert.isAtLeast(restMs, Math.min(1_000, 50 * 4 ** (times - 1)))
+          assert.isAtMost(restMs, 1_000)
           assert.isTrue(state.disputes.resting.has(block))
         }
         for (const block of expanded(state.disputes.resting)) {

@@ -620,7 +620,7 @@ export class World {
     if (back.length === 0) return
     const timesOf = (n: number) => (this.disputes.get(n)?.times ?? 0) + 1
     const most = Math.max(...back.map(timesOf))
-    const untilMs = this.nowMs + Math.min(4_000, 50 * 4 ** (most - 1))
+    const untilMs = this.nowMs + Math.min(1_000, 50 * 4 ** (most - 1))
     for (const n of back) {
       this.disputes.set(n, { times: timesOf(n), untilMs })
       this.work.add(n)

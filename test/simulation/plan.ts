@@ -126,6 +126,11 @@ export interface Plan {
    * be missing in the end, and so may those below it. Undefined where there are none.
    */
   readonly undecidedTo: number | undefined
+  /**
+   * In which time of the world a run has to end because who is right can be decided; undefined where
+   * only the limit of all worlds holds.
+   */
+  readonly decidedWithinMs: number | undefined
   /** Whether no peer ever opens a session. */
   readonly deserted: boolean
   readonly peers: ReadonlyArray<PeerPlan>
@@ -163,6 +168,7 @@ export const plainPlanOf = (seed: number): Plan => {
     endBlock,
     trusted: trusts ? [endBlock] : [],
     unheld,
+    decidedWithinMs: undefined,
     undecidedTo: !forged ? undefined : trusts ? gap && gap[0] - 1 : endBlock,
     deserted,
     peers,

@@ -67,6 +67,8 @@ const enlargedPlan = (dice: Dice, plan: Plan): Plan => ({
   ...plan,
   chain: plan.chain + TRUE_CHAINS,
   hasLargeBlocks: true,
+  // Their frames wait for room.
+  decidedWithinMs: undefined,
   peers:
     plan.deserted || plan.unheld !== undefined
       ? plan.peers
@@ -85,10 +87,18 @@ const enlargedPlan = (dice: Dice, plan: Plan): Plan => ({
 })
 
 /** How many of the worlds are about nothing but who is right. */
-const DISPUTE_SHARE = 0.06
+const DISPUTE_SHARE = 0.1
+/** In how many of them liars are always the first to be free for more. */
+const SWIFT_SHARE = 0.3
+
+/** What a run may take for each liar where more are honest than not. */
+const DECIDED_MS = 15_000
 
 /** Who is right is decided where more are honest than not, or where who is not contradicts itself. */
 const disputes = ["majority", "majority", "majority", "selves", "tie"] as const
+
+const QUICKEST: Partial<PeerPlan> = { latencyMs: 1, thinkMs: [1, 2] }
+const QUITE_SLOW: Partial<PeerPlan> = { latencyMs: 60, thinkMs: [10, 100] }
 
 /**
  * A world without a trusted hash, of honest peers that hold everything and of others that serve forks,
@@ -97,17 +107,21 @@ const disputes = ["majority", "majority", "majority", "selves", "tie"] as const
 const disputedPlan = (dice: Dice, plan: Plan): Plan => {
   const { startBlock, endBlock } = plan
   const dispute = dice.pick(disputes)
-  const liars = dispute === "majority" ? dice.pick([1, 2, 3]) : dice.pick([1, 1, 2])
+  // With many of them it matters of whom a contested block is asked, as each may contest it once.
+  const liars = dice.pick(dispute === "majority" ? [1, 2, 3, 4, 5, 6, 8, 10] : [1, 2, 2, 3, 4])
   const others = { majority: liars + 1, selves: 1, tie: liars }[dispute]
   const forkOf = (): ServedKind => ({
     forkedFrom: dice.between(Math.min(startBlock + 1, endBlock), endBlock),
   })
   const shared = forkOf()
   const colluding = dice.chance(0.5)
+  const swift = dice.chance(SWIFT_SHARE)
   const peers = Array.from({ length: liars + others }, (_, index) => {
-    const peer = honest(dice, index, `honest-${index}`, endBlock)
-    if (index >= liars) return peer
-    const liar = { ...peer, name: `${dispute}-${index}`, blameless: false }
+    const lies = index < liars
+    const plain = honest(dice, index, `${lies ? dispute : "honest"}-${index}`, endBlock)
+    const peer: PeerPlan = swift ? { ...plain, ...(lies ? QUICKEST : QUITE_SLOW) } : plain
+    if (!lies) return peer
+    const liar = { ...peer, blameless: false }
     return dispute === "selves"
       ? { ...liar, fault: "lie-header" as const, faultChance: dice.pick([0.1, 0.3, 1]) }
       : { ...liar, serves: colluding ? shared : forkOf() }
@@ -117,6 +131,7 @@ const disputedPlan = (dice: Dice, plan: Plan): Plan => {
     trusted: [],
     unheld: undefined,
     undecidedTo: dispute === "tie" ? endBlock : undefined,
+    decidedWithinMs: dispute === "majority" ? 10_000 + liars * DECIDED_MS : undefined,
     peers: dice.chance(0.5) ? peers : peers.toReversed(),
     settings: {
       ...plan.settings,
