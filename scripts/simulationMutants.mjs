@@ -135,6 +135,12 @@ const MUTANTS = [
     to: "lendMemory(arrived[0]!.item, Math.min(parts, 1))",
   },
   {
+    bug: "fetch: the memory of an answer is free while a block of it is cut",
+    file: "src/fetch/PartFetch.ts",
+    from: "arrived.length + (cut === undefined ? 0 : 1)",
+    to: "arrived.length",
+  },
+  {
     bug: "checks: the receipts root is not compared",
     file: "src/process/checkBlock.ts",
     from: "if (root !== undefined && !equalBytes(root, header.receiptsRoot)) {",
@@ -175,6 +181,12 @@ const MUTANTS = [
     file: "src/write/segments.ts",
     from: "const badChild = upper !== undefined && !equalBytes(upper.firstParentHash, hash)",
     to: "const badChild = false as boolean",
+  },
+  {
+    bug: "writer: few contests a height",
+    file: "src/write/segments.ts",
+    from: "export const MOST_CONTESTS = 32",
+    to: "export const MOST_CONTESTS = 8",
   },
   {
     bug: "writer: two chains put each other out for ever",

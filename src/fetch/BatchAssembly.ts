@@ -12,6 +12,7 @@
  * whole. So a batch that waits for bytes holds none for such parts.
  */
 import { Effect } from "effect"
+import { giveBack } from "../domain/answerMemory.ts"
 import type { FetchedBlock, PartSender } from "../domain/fetchedBlock.ts"
 import type { Peer } from "../peers/Peer.ts"
 import { PeerPool } from "../peers/PeerPool.ts"
@@ -141,6 +142,8 @@ export const makeAssembler = Effect.fnUntraced(function* (
           larder.put({ kind, blockNumber, hash, bytes, sender }, clock.unsafeCurrentTimeMillis())
         if (stored) outcome.stored += 1
         gate.release(bytes.length)
+        // The larder has a copy.
+        giveBack(bytes)
       }
       // It became whole elsewhere: nobody will ask for its parts.
       if (!isOpen) larder.drop(blockNumber)

@@ -23,7 +23,10 @@ export const FIRST_REST_MS = 50
 const REST_FACTOR = 4
 /** And never longer than this: where many lie, a border between two chains wanders contest by contest. */
 export const MOST_REST_MS = 1_000
-/** From this contest of a height on both senders had their chance at it: hope must not last for ever. */
+/**
+ * From this contest of a height on both senders had their chance at it, until it is completed the next
+ * time: hope must not last. What ends it is that the store puts out no more (`MOST_CONTESTS`).
+ */
 export const DECIDES_NOTHING = 8
 
 /** Heights that are remembered as disputed, some 100 bytes each. */
@@ -154,14 +157,9 @@ export const opposed = (disputes: Disputes, a: string, b: string): Disputes => {
   return { ...disputes, opponents }
 }
 
-/** How many peers contradict this one, those that are banned not counted; Infinity: it itself does. */
+/** How many connected peers contradict this one, banned ones not counted; Infinity: it itself does. */
 export const opponentsOf = (
-  {
-    disputes,
-    peers,
-    departed,
-    nowMs,
-  }: Pick<SchedulerState, "disputes" | "peers" | "departed" | "nowMs">,
+  { disputes, peers, nowMs }: Pick<SchedulerState, "disputes" | "peers" | "nowMs">,
   peerId: string,
 ): number => {
   const opponents = disputes.opponents.get(peerId)
@@ -169,8 +167,9 @@ export const opponentsOf = (
   if (opponents.has(peerId)) return Infinity
   let count = 0
   for (const other of opponents) {
-    const standing = peers.get(other) ?? departed.get(other)
-    if (standing?.banned !== true || standing.usableFromMs <= nowMs) count += 1
+    // Who has left, to come back under another name perhaps, says nothing against who stays.
+    const standing = peers.get(other)
+    if (standing !== undefined && !(standing.banned && standing.usableFromMs > nowMs)) count += 1
   }
   return count
 }

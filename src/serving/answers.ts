@@ -150,7 +150,9 @@ export const cutReceipts = (
   for (const [index, list] of lists.entries()) {
     if (bytes + list.length > cutBytes) {
       const cut = firstReceipts(list, cutBytes - bytes)
-      return { items: [...lists.slice(0, index), cut], lastBlockIncomplete: true }
+      // One receipt that is larger by itself: nothing is missing of its block, but no other follows.
+      const lastBlockIncomplete = cut.length < list.length
+      return { items: [...lists.slice(0, index), cut], lastBlockIncomplete }
     }
     bytes += list.length
   }

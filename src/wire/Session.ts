@@ -14,7 +14,8 @@
  *   the others fail with `Disconnected`;
  * - what is read of a frame, opened of a message and unpacked of an answer is bounded by what was
  *   asked for, before it is in memory;
- * - bytes of an answer are never written again: they may be kept or transferred to a thread.
+ * - bytes of an answer are never written again: they may be kept or transferred to a thread. They are
+ *   there until who was given them says that nobody looks any more (`domain/answerMemory.ts`).
  */
 import { Effect, type Scope } from "effect"
 import type { Breach } from "./breach.ts"

@@ -7,8 +7,10 @@
  */
 import type { MessagePort } from "node:worker_threads"
 import { Cause, Effect, Exit, Fiber, Scope } from "effect"
+import { native } from "../domain/native.ts"
 import { StoreError } from "./StoreError.ts"
 import type { StoreCallName, StoreCalls, StoreReply, StoreRequest } from "./storeProtocol.ts"
+import type { BlockPayload } from "./rows.ts"
 import { openSession, type OnProgress, type StoreSession } from "./StoreSession.ts"
 
 type Value = StoreCalls[StoreCallName]["reply"]
@@ -52,6 +54,8 @@ export const serveStore = (port: MessagePort): void => {
         running.delete(id)
         const message = replyOf(id, exit)
         if (message !== undefined) reply(message)
+        // Not before: a refusal names the hash of a block.
+        if (request.call === "write") free(request.argument)
         if (request.call === "close") port.close()
       }),
     )
@@ -84,6 +88,11 @@ const ask = (
     case "writePeers":
       return Effect.as(session.writePeers(request.argument), null)
   }
+}
+
+/** What came with a request is this thread's alone: when it is written, its memory need not wait for V8. */
+const free = (blocks: ReadonlyArray<BlockPayload>): void => {
+  for (const memory of new Set(blocks.map(({ header }) => header.buffer))) native?.detach(memory)
 }
 
 const replyOf = (id: number, exit: Exit.Exit<Value, StoreError>): StoreReply | undefined => {

@@ -42,7 +42,7 @@
  *       its length.
  * - G8  Without links nothing is compared, and segments with different checks stay apart.
  * - G9  Blocks that are offered again and again come to rest, whichever chains they are of: without
- *       proof a height's offers remove at most two blocks each, and only the first few do.
+ *       proof a height's offers remove at most two blocks each, and only the first 32 do.
  */
 import type { BlockRange } from "../domain/blockRanges.ts"
 import { equalBytes } from "../domain/hex.ts"

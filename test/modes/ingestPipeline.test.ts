@@ -86,6 +86,19 @@ describe("an ingest in memory", () => {
     )
   }
 
+  it.scoped("puts blocks together that are cut, whatever became of the rest of the answer", () =>
+    Effect.gen(function* () {
+      // The rest of an answer is packed, and its memory given back, long before the cut block is whole.
+      const options = { served, latencyMs: 200, ethVersion: 70, cutBytes: 20_000 } as const
+      const end = yield* ingest({ peers: [fakePeer({ name: "cuts", ...options })] })
+      assert.deepStrictEqual(end.failed, [])
+      assert.hasAllKeys(end.failures, ["truncated"])
+      assert.deepStrictEqual(end.damage, [])
+      assert.strictEqual(end.status.logs, 2_400)
+      assert.strictEqual(end.heldBytes, 0)
+    }),
+  )
+
   for (const [index, fault] of lieKinds.entries()) {
     const ethVersion = ([68, 69, 70] as const)[index % 3]!
     it.scoped(`catches ${fault} over eth/${ethVersion}, and keeps the honest data alone`, () =>

@@ -211,13 +211,13 @@ export class World {
     )
   }
 
-  /** How many peers that are not banned contradict it; without an end where it contradicts itself. */
+  /** How many connected peers that are not banned contradict it; without an end where it contradicts itself. */
   opponentsOf(peerId: string): number {
     const opponents = this.opponents.get(peerId) ?? new Set()
     if (opponents.has(peerId)) return Infinity
     return [...opponents].filter((id) => {
       const peer = this.peers.get(id)
-      return peer === undefined || !this.isBanned(peer)
+      return peer?.connected === true && !this.isBanned(peer)
     }).length
   }
 

@@ -107,5 +107,9 @@ describe("a part of a block's receipts, over eth/70", () => {
     assert.deepEqual(cut(list.length + 4), [[5, 2], true])
     assert.deepEqual(cut(0), [[1], true])
     assert.deepEqual(cutReceipts(69, [list], 0), { items: [list], lastBlockIncomplete: false })
+    // Whoever is told that something is missing asks for it.
+    const single = encodeList([Uint8Array.of(0xc1, 0x07)])
+    const ends = { items: [single], lastBlockIncomplete: false }
+    assert.deepEqual(cutReceipts(70, [single, list], 0), ends)
   })
 })

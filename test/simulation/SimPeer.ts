@@ -13,7 +13,12 @@ import type { ServedChain } from "../../src/devnet/servedChain.ts"
 import { localStatus } from "../../src/chain/status.ts"
 import { fromHex, toHex } from "../../src/domain/hex.ts"
 import { publicKey } from "../../src/domain/secp256k1.ts"
-import { answerFrom, encodeAnswer, type HistorySource } from "../../src/serving/answers.ts"
+import {
+  answerFrom,
+  cutReceipts,
+  encodeAnswer,
+  type HistorySource,
+} from "../../src/serving/answers.ts"
 import {
   decodeGetBlockBodies,
   decodeGetBlockHeaders,
@@ -150,7 +155,8 @@ export class SimPeer {
         time.after(delayMs, () => this.#send(link, reaction.code, this.#dice.bytes(40)))
         return
       case "Answer": {
-        const { answer, extraDelayMs } = reaction
+        const { extraDelayMs } = reaction
+        const answer = this.#cut(request, reaction.answer)
         const misbehaves = faulty && wireFault !== undefined
         time.after(delayMs + extraDelayMs, () => {
           if (misbehaves) this.#misbehave(link, request, answer)
@@ -158,6 +164,14 @@ export class SimPeer {
         })
       }
     }
+  }
+
+  /** The answer as it goes out: receipts that are too many are cut, over eth/70. */
+  #cut(request: EthRequest, answer: AnswerItems): AnswerItems {
+    const { ethVersion, cutBytes } = this.plan
+    if (request._tag !== "GetReceipts") return answer
+    const cut = cutReceipts(ethVersion, answer.items, cutBytes)
+    return cut.lastBlockIncomplete ? cut : answer
   }
 
   #read(code: number, plain: Uint8Array): EthRequest | undefined {

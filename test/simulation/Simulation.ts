@@ -14,7 +14,7 @@
  * - finishes: all that pillars hold is stored in the end, whatever the others do;
  * - ends right: the exit code, and the blocks that are said to be missing, fit what peers hold;
  * - never hangs: every run ends, in bounded time of the world;
- * - decides in time: where more are honest than lie, a run is not long about who is right;
+ * - settles in time: a run is not long about who is right, the less where more are honest than lie;
  * - nothing stays open: sessions, fibers, timers, bytes of the gate, connections of the database;
  * - memory is bounded: what the gate holds is within its budget and what may overdraw it;
  * - counts are true: what is said to be done was written, and once;
@@ -193,16 +193,16 @@ class World {
     if (befalling.killed) return { kind: "killed" }
     const ended = exit()
     if (ended === undefined) return { kind: "stuck", end }
-    this.#checkDecided(this.#time.nowMs - this.#nowMs)
+    this.#checkSettled(this.#time.nowMs - this.#nowMs)
     // What is left of the other ends' goodbyes.
     await run(() => false, STOP_LIMIT_MS)
     return { kind: "ended", exit: ended }
   }
 
-  #checkDecided(tookMs: number): void {
-    const { decidedWithinMs } = this.#plan
-    if (decidedWithinMs === undefined || tookMs <= decidedWithinMs) return
-    this.#say("decides in time", `after ${tookMs} ms, where ${decidedWithinMs} are enough`)
+  #checkSettled(tookMs: number): void {
+    const { settledWithinMs } = this.#plan
+    if (settledWithinMs === undefined || tookMs <= settledWithinMs) return
+    this.#say("settles in time", `after ${tookMs} ms, where ${settledWithinMs} are enough`)
   }
 
   /** Leaves the dead program's files to it and goes on with a copy. */

@@ -47,6 +47,8 @@ export interface PeerPlan {
   readonly name: string
   readonly index: number
   readonly ethVersion: EthVersion
+  /** Over eth/70, past how many bytes an answer's receipts are cut; undefined where a node would. */
+  readonly cutBytes: number | undefined
   readonly serves: ServedKind
   /** Of one direction. */
   readonly latencyMs: number
@@ -127,10 +129,10 @@ export interface Plan {
    */
   readonly undecidedTo: number | undefined
   /**
-   * In which time of the world a run has to end because who is right can be decided; undefined where
+   * In which time of the world a run has to end that is about nothing but who is right; undefined where
    * only the limit of all worlds holds.
    */
-  readonly decidedWithinMs: number | undefined
+  readonly settledWithinMs: number | undefined
   /** Whether no peer ever opens a session. */
   readonly deserted: boolean
   readonly peers: ReadonlyArray<PeerPlan>
@@ -168,7 +170,7 @@ export const plainPlanOf = (seed: number): Plan => {
     endBlock,
     trusted: trusts ? [endBlock] : [],
     unheld,
-    decidedWithinMs: undefined,
+    settledWithinMs: undefined,
     undecidedTo: !forged ? undefined : trusts ? gap && gap[0] - 1 : endBlock,
     deserted,
     peers,
@@ -214,7 +216,8 @@ export const honest = (dice: Dice, index: number, name: string, head: number): P
   return {
     name,
     index,
-    ethVersion: dice.pick([68, 69, 69, 70] as const),
+    ethVersion: dice.pick([68, 69, 69, 70, 70] as const),
+    cutBytes: dice.pick([undefined, 600, 3_000]),
     serves: "true",
     latencyMs: dice.between(1, slowness),
     thinkMs: [1, dice.pick([2, 10, 100])],

@@ -46,6 +46,12 @@ const latePlan = (dice: Dice, plan: Plan): Plan => {
   }
 }
 
+/** Their receipts are cut into no more parts than are taken of one block. */
+const cutLater = (peer: PeerPlan): PeerPlan => ({
+  ...peer,
+  cutBytes: peer.cutBytes && 20_000,
+})
+
 /** How many of the worlds have blocks whose parts come in large frames. */
 const LARGE_SHARE = 0.04
 /** How many peers there are in them beside the others. */
@@ -68,11 +74,11 @@ const enlargedPlan = (dice: Dice, plan: Plan): Plan => ({
   chain: plan.chain + TRUE_CHAINS,
   hasLargeBlocks: true,
   // Their frames wait for room.
-  decidedWithinMs: undefined,
-  peers:
-    plan.deserted || plan.unheld !== undefined
-      ? plan.peers
-      : [...plan.peers, ...swarmOf(dice, plan)],
+  settledWithinMs: undefined,
+  peers: (plan.deserted || plan.unheld !== undefined
+    ? plan.peers
+    : [...plan.peers, ...swarmOf(dice, plan)]
+  ).map((peer) => cutLater(peer)),
   settings: {
     ...plan.settings,
     bytesInFlight: dice.pick([100_000, 100_000, 200_000, 1_000_000]),
@@ -87,15 +93,18 @@ const enlargedPlan = (dice: Dice, plan: Plan): Plan => ({
 })
 
 /** How many of the worlds are about nothing but who is right. */
-const DISPUTE_SHARE = 0.1
+const DISPUTE_SHARE = 0.12
 /** In how many of them liars are always the first to be free for more. */
 const SWIFT_SHARE = 0.3
 
-/** What a run may take for each liar where more are honest than not. */
+/** What a run may take beside {@link PLAIN_MS} for each liar where more are honest than not. */
 const DECIDED_MS = 15_000
+const PLAIN_MS = 10_000
+/** What it may take to find out that nobody can tell: a height is contested 32 times at most. */
+const GIVEN_UP_MS = 400_000
 
 /** Who is right is decided where more are honest than not, or where who is not contradicts itself. */
-const disputes = ["majority", "majority", "majority", "selves", "tie"] as const
+const disputes = ["majority", "majority", "majority", "selves", "tie", "tie"] as const
 
 const QUICKEST: Partial<PeerPlan> = { latencyMs: 1, thinkMs: [1, 2] }
 const QUITE_SLOW: Partial<PeerPlan> = { latencyMs: 60, thinkMs: [10, 100] }
@@ -131,7 +140,11 @@ const disputedPlan = (dice: Dice, plan: Plan): Plan => {
     trusted: [],
     unheld: undefined,
     undecidedTo: dispute === "tie" ? endBlock : undefined,
-    decidedWithinMs: dispute === "majority" ? 10_000 + liars * DECIDED_MS : undefined,
+    settledWithinMs: {
+      majority: PLAIN_MS + liars * DECIDED_MS,
+      selves: undefined,
+      tie: GIVEN_UP_MS,
+    }[dispute],
     peers: dice.chance(0.5) ? peers : peers.toReversed(),
     settings: {
       ...plan.settings,

@@ -3,6 +3,9 @@
  * have the devnet's faults, and write down what they were asked.
  */
 import { Duration, Effect } from "effect"
+import { ownMemory } from "../../src/domain/answerMemory.ts"
+import { concatBytes } from "../../src/domain/rlp.ts"
+import { cutReceipts } from "../../src/serving/answers.ts"
 import { answerItems } from "../../src/devnet/answers.ts"
 import { type FaultKind, react } from "../../src/devnet/faults.ts"
 import type { ServedChain } from "../../src/devnet/servedChain.ts"
@@ -24,6 +27,8 @@ export interface FakePeerOptions {
   readonly silentFor?: number
   /** The kinds of request that the latency is for; all when not given. */
   readonly lateKinds?: ReadonlyArray<"headers" | "receipts" | "bodies">
+  /** Over eth/70, where it cuts an answer's receipts. */
+  readonly cutBytes?: number
   /** Changes what an honest peer would answer. */
   readonly alter?: (
     request: EthRequest,
@@ -40,6 +45,17 @@ export interface FakePeer {
   readonly blocks: Array<number>
   /** Most requests that were open at once. */
   readonly mostOpen: () => number
+}
+
+/** The items as a session gives them: next to each other in memory of their own. */
+const received = (items: ReadonlyArray<Uint8Array>): Array<Uint8Array> => {
+  const memory = concatBytes(items)
+  ownMemory(memory)
+  let at = 0
+  return items.map((item) => {
+    at += item.length
+    return memory.subarray(at - item.length, at)
+  })
 }
 
 export const fakePeer = (options: FakePeerOptions): FakePeer => {
@@ -63,7 +79,11 @@ export const fakePeer = (options: FakePeerOptions): FakePeer => {
       const waitMs = (options.lateKinds?.includes(what) ?? true) ? latencyMs : 1
       const whole = answerItems(served, ethVersion, request)
       const { alter } = options
-      const honest = alter === undefined ? whole : { ...whole, items: alter(request, whole.items) }
+      const items = alter === undefined ? whole.items : alter(request, whole.items)
+      const honest =
+        what === "receipts" && options.cutBytes !== undefined
+          ? cutReceipts(ethVersion, items, options.cutBytes)
+          : { ...whole, items }
       const asked = { chain: served, version: ethVersion, request }
       const reaction = react(fault, asked, nth, honest)
       const timeout = Effect.sleep(Duration.millis(timeoutMs)).pipe(
@@ -83,7 +103,7 @@ export const fakePeer = (options: FakePeerOptions): FakePeer => {
             : Effect.fail(new Malformed({ peerId, what, reason: reaction._tag }))
       return outcome.pipe(
         Effect.map(({ items, lastBlockIncomplete }) => ({
-          items: [...items],
+          items: received(items),
           lastBlockIncomplete,
           bytes: items.reduce((sum, item) => sum + item.length, 0),
           elapsedMs: waitMs,
