@@ -43,7 +43,10 @@ export const openTo = (peer: Peer): BlockView =>
 const servedBy = (peer: Peer): BlockView =>
   without(between(peer.range.from, peer.range.to), peer.lacks)
 
-/** The best offer for a free slot of `peer`: escalated, then normal, then a second chance. */
+/**
+ * The best offer for a free slot of `peer`: escalated, then normal, then what comes next around of second
+ * chances and new rounds.
+ */
 export const choose = (state: SchedulerState, peer: Peer): Choice => {
   // Exhausted blocks come last: going round among the peers, they would starve normal work.
   const fresh = without(openTo(peer), state.exhausted)
@@ -64,8 +67,23 @@ export const choose = (state: SchedulerState, peer: Peer): Choice => {
     const offer = runFrom(state, first, free, false, false)
     return { offer, normalFloor, escalatedFloor }
   }
-  const offer = secondChance(state, peer, kept) ?? newRound(state, peer)
+  const offer = firstAround(peer.secondFrom, secondChance(state, peer, kept), newRound(state, peer))
   return { offer, normalFloor, escalatedFloor }
+}
+
+/**
+ * Of a second chance and a new round the one that comes first from `n` on: where somebody else begins
+ * one block's rounds again and again, another block's must not wait for it for ever.
+ */
+const firstAround = (
+  n: number,
+  second: Offer | undefined,
+  anew: Offer | undefined,
+): Offer | undefined => {
+  if (second === undefined || anew === undefined) return second ?? anew
+  const isAhead = second.from >= n
+  if (isAhead !== anew.from >= n) return isAhead ? second : anew
+  return second.from <= anew.from ? second : anew
 }
 
 /** The first member of `view` from `lowest` on, which is it where nothing is kept back. */

@@ -272,10 +272,8 @@ export class World {
       ...rising.filter((n) => n >= peer.secondFrom),
       ...rising.filter((n) => n < peer.secondFrom),
     ]
-    const second = inTurn.find(inRound)
-    if (second !== undefined) return run(second, inRound)
-    const again = inTurn.find(newRound)
-    return again === undefined ? undefined : run(again, newRound)
+    const next = inTurn.find((n) => inRound(n) || newRound(n))
+    return next === undefined ? undefined : run(next, inRound(next) ? inRound : newRound)
   }
 
   isHopeful(): boolean {

@@ -99,7 +99,7 @@ const SWIFT_SHARE = 0.3
 
 /** What a run may take beside {@link PLAIN_MS} for each liar where more are honest than not. */
 const DECIDED_MS = 15_000
-const PLAIN_MS = 10_000
+const PLAIN_MS = 40_000
 /** What it may take to find out that nobody can tell: a height is contested 32 times at most. */
 const GIVEN_UP_MS = 400_000
 
