@@ -113,6 +113,18 @@ const MUTANTS = [
     to: "peer.openBatches < peer.slots",
   },
   {
+    bug: "new rounds wait for all second chances",
+    file: "src/scheduler/choose.ts",
+    from: "firstAround(peer.secondFrom, secondChance(state, peer, kept), newRound(state, peer))",
+    to: "secondChance(state, peer, kept) ?? newRound(state, peer)",
+  },
+  {
+    bug: "who has left counts against who stays",
+    file: "src/scheduler/disputes.ts",
+    from: "if (standing !== undefined && !(standing.banned && standing.usableFromMs > nowMs)) count += 1",
+    to: "if (!(standing?.banned === true && standing.usableFromMs > nowMs)) count += 1",
+  },
+  {
     bug: "a contested block does not rest",
     file: "src/scheduler/disputes.ts",
     from: "if (ends <= nowMs) resting",

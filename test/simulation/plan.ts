@@ -217,7 +217,7 @@ export const honest = (dice: Dice, index: number, name: string, head: number): P
     name,
     index,
     ethVersion: dice.pick([68, 69, 69, 70, 70] as const),
-    cutBytes: dice.pick([undefined, 600, 3_000]),
+    cutBytes: dice.pick([undefined, 1_200, 2_500]),
     serves: "true",
     latencyMs: dice.between(1, slowness),
     thinkMs: [1, dice.pick([2, 10, 100])],
@@ -348,6 +348,9 @@ const otherOf = (dice: Dice, index: number, { endBlock, startBlock }: RangePlan)
   return { ...base, name: `other-${index}`, serves: "other", blameless: false }
 }
 
+/** More bytes than are ever under way in these worlds. */
+export const AMPLE_BYTES = 1_000_000
+
 const settingsOf = (dice: Dice, peerCount: number): PlanSettings => {
   const tight = dice.chance(0.25)
   return {
@@ -360,7 +363,7 @@ const settingsOf = (dice: Dice, peerCount: number): PlanSettings => {
     banMs: dice.pick([1_000, 5_000, 120_000]),
     redialMs: dice.pick([50, 300]),
     maxRedialMs: dice.pick([500, 1_000]),
-    bytesInFlight: tight ? dice.pick([4_000, 20_000]) : 1_000_000,
+    bytesInFlight: tight ? dice.pick([4_000, 20_000]) : AMPLE_BYTES,
     larderBytes: tight ? dice.pick([2_000, 6_000, 12_000, 30_000, 100_000]) : 1_000_000,
     receiptsAnswerBytes: tight ? 4_000 : 100_000,
     answerTargetBytes: tight ? 3_000 : 60_000,

@@ -7,7 +7,15 @@
  */
 import { TRUE_CHAINS } from "./chains.ts"
 import { Dice } from "./dice.ts"
-import { honest, lacking, type PeerPlan, type Plan, plainPlanOf, type ServedKind } from "./plan.ts"
+import {
+  AMPLE_BYTES,
+  honest,
+  lacking,
+  type PeerPlan,
+  type Plan,
+  plainPlanOf,
+  type ServedKind,
+} from "./plan.ts"
 
 /** The plan of a seed. */
 export const planOf = (seed: number): Plan => {
@@ -99,7 +107,7 @@ const SWIFT_SHARE = 0.3
 
 /** What a run may take beside {@link PLAIN_MS} for each liar where more are honest than not. */
 const DECIDED_MS = 15_000
-const PLAIN_MS = 40_000
+const PLAIN_MS = 10_000
 /** What it may take to find out that nobody can tell: a height is contested 32 times at most. */
 const GIVEN_UP_MS = 400_000
 
@@ -135,16 +143,18 @@ const disputedPlan = (dice: Dice, plan: Plan): Plan => {
       ? { ...liar, fault: "lie-header" as const, faultChance: dice.pick([0.1, 0.3, 1]) }
       : { ...liar, serves: colluding ? shared : forkOf() }
   })
+  const withinMs = {
+    majority: PLAIN_MS + liars * DECIDED_MS,
+    selves: undefined,
+    tie: GIVEN_UP_MS,
+  }
   return {
     ...plan,
     trusted: [],
     unheld: undefined,
     undecidedTo: dispute === "tie" ? endBlock : undefined,
-    settledWithinMs: {
-      majority: PLAIN_MS + liars * DECIDED_MS,
-      selves: undefined,
-      tie: GIVEN_UP_MS,
-    }[dispute],
+    // Where there is little room all is slow.
+    settledWithinMs: plan.settings.bytesInFlight < AMPLE_BYTES ? undefined : withinMs[dispute],
     peers: dice.chance(0.5) ? peers : peers.toReversed(),
     settings: {
       ...plan.settings,
