@@ -128,7 +128,8 @@ const secondChance = (
 
 /**
  * Blocks that the peer did try in this round, when every other connected peer that is not banned
- * has tried them too, or lacks them, or cannot serve them by range.
+ * has tried them too, or lacks them, or cannot serve them by range, or has no slot free for them and
+ * had its chance in a round before.
  */
 const newRound = (state: SchedulerState, peer: Peer): Offer | undefined => {
   // Most peers have tried nothing that is pending: found out before the others are looked at.
@@ -139,7 +140,7 @@ const newRound = (state: SchedulerState, peer: Peer): Offer | undefined => {
 
   const others = [...state.peers.values()]
     .filter((other) => other.peerId !== peer.peerId && !isBanned(other, state.nowMs))
-    .map(openTo)
+    .map((other) => barredBy(state, other))
   const from = nextAround(without(candidates, or(others)), peer.secondFrom)
   if (from === undefined) return undefined
   // Only this window is looked at: where a run ends depends on where the others' blocks begin.
@@ -147,6 +148,13 @@ const newRound = (state: SchedulerState, peer: Peer): Offer | undefined => {
   const barred = or(others.map((other) => and(window, other)))
   return runFrom(state, from, without(and(window, servable), barred), true, true)
 }
+
+/**
+ * Blocks that get no new round for want of `other`'s chance at them. After the first round it is not
+ * waited for while its slots are full: whoever answers late would hold up all others.
+ */
+const barredBy = (state: SchedulerState, other: Peer): BlockView =>
+  other.openBatches < other.slots ? openTo(other) : without(openTo(other), state.exhausted)
 
 /**
  * Whether some block can be hoped for: it is out for the first time round, or a connected peer

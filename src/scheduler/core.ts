@@ -35,8 +35,8 @@
  * - S6  A requeue with an attempt adds one attempt to the block and one try to the peer; a
  *       requeue without adds no attempt, and a try only when it says so.
  * - S7  A block is offered to a peer again only when every other connected peer that is not
- *       banned and could serve it has tried it in this round or lacks it, or when parts of it wait
- *       for that peer.
+ *       banned and could serve it has tried it in this round or lacks it, or, from the second round
+ *       on, has no slot free; or when parts of it wait for that peer.
  * - S8  A peer that leaves gives its blocks back at once; an answer to a batch that no longer
  *       owns the block is dropped, unless the batch shares it (S14).
  * - S9  No usable slot is left empty while there is something to offer to it, and it is offered

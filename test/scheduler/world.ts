@@ -204,10 +204,17 @@ export class World {
     )
   }
 
-  /** Whether every other connected peer that is not banned has tried, lacks or cannot serve it. */
+  /**
+   * Whether every other connected peer that is not banned has tried, lacks or cannot serve it, or has no
+   * slot free for a second round.
+   */
   allOthersHadIt(peerId: string, block: number): boolean {
     return this.connected().every(
-      ([id, peer]) => id === peerId || this.isBanned(peer) || !this.isOpenTo(peer, block),
+      ([id, peer]) =>
+        id === peerId ||
+        this.isBanned(peer) ||
+        !this.isOpenTo(peer, block) ||
+        (this.exhausted.has(block) && peer.openBatches.size >= peer.slots),
     )
   }
 
