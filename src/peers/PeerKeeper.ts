@@ -12,6 +12,7 @@ import { Clock, Context, Duration, Effect, Fiber, Layer, Queue } from "effect"
 import { Blame } from "../fetch/Blame.ts"
 import type { MissingHeaders, WrongHeader } from "../fetch/FetchError.ts"
 import { Stats } from "../observe/Stats.ts"
+import { makePlaces } from "../Places.ts"
 import { type MeasuredHead, OurHead } from "../serving/OurHead.ts"
 import { Settings } from "../Settings.ts"
 import type { Session, SessionClosed } from "../wire/Session.ts"
@@ -82,8 +83,8 @@ const makeKeeper = Effect.gen(function* () {
   const stats = yield* Stats
   const cache = yield* PeerCache
   const ourHead = yield* OurHead
-  const ownPlaces = yield* Effect.makeSemaphore(MEASURED_AT_ONCE - INBOUND_MEASURED_AT_ONCE)
-  const inboundPlaces = yield* Effect.makeSemaphore(INBOUND_MEASURED_AT_ONCE)
+  const ownPlaces = makePlaces(MEASURED_AT_ONCE - INBOUND_MEASURED_AT_ONCE)
+  const inboundPlaces = makePlaces(INBOUND_MEASURED_AT_ONCE)
   const deadlineMs = Math.max(MEASUREMENT_DEADLINES * requestTimeoutMs, LEAST_MEASUREMENT_MS)
 
   /**
@@ -96,7 +97,8 @@ const makeKeeper = Effect.gen(function* () {
     measuring: Effect.Effect<A, MeasureError>,
   ): Effect.Effect<Measured<A>> =>
     (session.inbound ? inboundPlaces : ownPlaces)
-      .withPermits(1)(
+
+      .within(
         // Each answer in time, and no end of questions: that is slow too.
         Effect.timeoutFail(measuring, {
           duration: Duration.millis(deadlineMs),

@@ -28,6 +28,7 @@ import { countReceipts } from "../domain/receiptList.ts"
 import { receiptsRoot } from "../domain/receipts.ts"
 import { concatBytes } from "../domain/rlp.ts"
 import { checkHeaders, type HashedHeader } from "../fetch/checkHeaders.ts"
+import { makePlaces } from "../Places.ts"
 import { Settings } from "../Settings.ts"
 import type { ReceiptsAnswer } from "../wire/Session.ts"
 import type { Disconnected, RequestError } from "../wire/WireError.ts"
@@ -65,7 +66,7 @@ export class Survey extends Context.Tag("annals/Survey")<Survey, SurveyShape>() 
     Effect.gen(function* () {
       const pool = yield* PeerPool
       const { requestTimeoutMs } = yield* Settings
-      const places = yield* Effect.makeSemaphore(SURVEYS_AT_ONCE)
+      const places = makePlaces(SURVEYS_AT_ONCE)
       const fibers = yield* FiberSet.make()
       const rows = new Map<string, SurveyRow>()
 
@@ -78,7 +79,7 @@ export class Survey extends Context.Tag("annals/Survey")<Survey, SurveyShape>() 
           const asking =
             row === undefined
               ? Effect.void
-              : places.withPermits(1)(askEverything(peer, row, head, requestTimeoutMs))
+              : places.within(askEverything(peer, row, head, requestTimeoutMs))
           const over = Effect.sync(() => {
             row?.close(peer)
             asked.add(peer)

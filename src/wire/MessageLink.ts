@@ -74,7 +74,9 @@ export class MessageLink implements FrameHolder {
   #fits: (sizeBytes: number) => boolean = (sizeBytes) => sizeBytes <= MAX_OPENING_FRAME_BYTES
   #handlers: LinkHandlers | undefined
   #holds = 0
-  /** Since when it is held, if it is, and for how long it was before. */
+  /** Of these, how many are for what is ours to answer for. */
+  #ourHolds = 0
+  /** Since when there are such, if there are, and for how long there were before. */
   #heldSinceMs = 0
   #heldBeforeMs = 0
   #compressed = false
@@ -144,9 +146,12 @@ export class MessageLink implements FrameHolder {
     return this.#holds > 0 ? this.#options.now() : this.#heardAt
   }
 
-  /** Milliseconds in which we did not read, since the handshake: what was late then was not the peer's. */
+  /**
+   * Milliseconds since the handshake in which we did not read, for a reason of ours: what was late
+   * then was not the peer's.
+   */
   get heldMs(): number {
-    return this.#heldBeforeMs + (this.#holds > 0 ? this.#sinceHeld() : 0)
+    return this.#heldBeforeMs + (this.#ourHolds > 0 ? this.#sinceHeld() : 0)
   }
 
   /** Since when the outgoing buffer has been full; undefined when it is not. */
@@ -181,11 +186,14 @@ export class MessageLink implements FrameHolder {
     return this.#ended
   }
 
-  /** Stops telling messages and reading, until the returned function is called. */
-  hold(): () => void {
+  /**
+   * Stops telling messages and reading, until the returned function is called. `whose`: who brought
+   * it about; what the peer did ("theirs") prolongs no deadline of its own.
+   */
+  hold(whose: "ours" | "theirs" = "ours"): () => void {
     this.#holds += 1
+    if (whose === "ours" && ++this.#ourHolds === 1) this.#heldSinceMs = this.#options.now()
     if (this.#holds === 1) {
-      this.#heldSinceMs = this.#options.now()
       this.#reader.hold()
       this.transport.pause()
     }
@@ -193,6 +201,7 @@ export class MessageLink implements FrameHolder {
     return () => {
       if (released) return
       released = true
+      if (whose === "ours" && --this.#ourHolds === 0) this.#heldBeforeMs += this.#sinceHeld()
       this.#release()
     }
   }
@@ -239,7 +248,6 @@ export class MessageLink implements FrameHolder {
     this.#holds -= 1
     if (this.#holds > 0) return
     const nowMs = this.#options.now()
-    this.#heldBeforeMs += this.#sinceHeld()
     this.#heardAt = nowMs
     // While we did not read, nobody could send the rest.
     if (this.#frameSinceMs !== undefined) this.#frameSinceMs = nowMs

@@ -1,10 +1,14 @@
 /**
  * Answers to what a peer asks of us.
  *
- * In: eth messages that are requests. Out: answers on the link. Invariants: at most `atOnce`
- * requests are worked on; while that many are, or while the peer does not take what we have sent,
- * one request waits and nothing more is read from the peer. What a peer has not taken yet is booked in
- * the {@link UnsentAnswers}, until it has, or the session ends.
+ * In: eth messages that are requests. Out: answers on the link, in the order of arrival when one is
+ * worked on at a time.
+ *
+ * Invariants: at most `atOnce` requests are worked on; while that many are, or while the peer does
+ * not take what we have sent, further ones wait, up to {@link MOST_WAITING_BYTES}, so that its answers
+ * to us, which come after them, are read all the same. Beyond that nothing more is read from the peer,
+ * at the cost of its own deadlines. What a peer has not taken yet is booked in the
+ * {@link UnsentAnswers}, until it has, or the session ends.
  */
 import { Cause, Effect, type Fiber } from "effect"
 import {
@@ -36,6 +40,18 @@ type Job = () => Effect.Effect<void> | undefined
 /** Answers that one peer has not taken, in bytes, beyond which it gets empty ones: two large ones. */
 const MOST_UNSENT_BYTES = 4 * 1024 * 1024
 
+/** What waits for its turn of one peer's requests, in bytes of RLP and {@link REQUEST_BYTES} for each. */
+export const MOST_WAITING_BYTES = 64 * 1024
+
+/** What a small request weighs in memory beside its RLP. */
+export const REQUEST_BYTES = 256
+
+/** A request that waits for its turn. */
+interface Waiting {
+  readonly job: Job
+  readonly bytes: number
+}
+
 /** The answering side of one session. */
 export class Serving {
   readonly #link: MessageLink
@@ -47,7 +63,10 @@ export class Serving {
   /** Of `#unsent`, what is this peer's. */
   #unsentBytes = 0
   #running = 0
-  #waiting: { readonly job: Job; readonly release: () => void } | undefined
+  readonly #waiting: Array<Waiting> = []
+  #waitingBytes = 0
+  /** Reads on; undefined while we read. */
+  #readOn: (() => void) | undefined
 
   constructor(
     link: MessageLink,
@@ -68,8 +87,11 @@ export class Serving {
   /** Takes the request `code` (relative to eth); its payload is RLP. Throws RlpError. */
   request(code: number, payload: Uint8Array): void {
     const job = this.#job(code, payload)
-    if (this.#free) this.#start(job)
-    else this.#waiting = { job, release: this.#link.hold() }
+    if (this.#free) return this.#start(job)
+    const bytes = payload.length + REQUEST_BYTES
+    this.#waiting.push({ job, bytes })
+    this.#waitingBytes += bytes
+    if (this.#waitingBytes >= MOST_WAITING_BYTES) this.#readOn ??= this.#link.hold("theirs")
   }
 
   /** To be called when the link's outgoing buffer is empty again. */
@@ -81,6 +103,7 @@ export class Serving {
   /** To be called when the link is over: nothing of it is in memory any more. */
   end(): void {
     this.#book(-this.#unsentBytes)
+    this.#waiting.length = 0
   }
 
   get #free(): boolean {
@@ -149,10 +172,15 @@ export class Serving {
   }
 
   #next(): void {
-    const waiting = this.#waiting
-    if (waiting === undefined || !this.#free || this.#link.ended !== undefined) return
-    this.#waiting = undefined
-    this.#start(waiting.job)
-    waiting.release()
+    while (this.#free && this.#link.ended === undefined) {
+      const next = this.#waiting.shift()
+      if (next === undefined) break
+      this.#waitingBytes -= next.bytes
+      this.#start(next.job)
+    }
+    const readOn = this.#readOn
+    if (readOn === undefined || this.#waitingBytes >= MOST_WAITING_BYTES) return
+    this.#readOn = undefined
+    readOn()
   }
 }

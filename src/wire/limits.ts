@@ -32,8 +32,8 @@ export interface SessionLimits {
    */
   readonly maxGossipBytes: number
   /**
-   * Requests of the peer that are worked on at once; 4 by default. Beyond them nothing is read: four
-   * full answers are what a second brings at the pace of `HistoryAnswers`.
+   * Requests of the peer that are worked on at once; 4 by default. Others wait: four full answers are
+   * what a second brings at the pace of `HistoryAnswers`.
    */
   readonly maxServedAtOnce: number
   /**

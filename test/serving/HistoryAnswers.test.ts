@@ -202,6 +202,33 @@ describe("answers to peers", () => {
         layerOver(whole, {
           sessionCost: { perSecond: 5_000, burst: 10_000 },
           cost: { perSecond: 8_000, burst: 12_000 },
+          requestCost: 0,
+        }),
+      ),
+    ),
+  )
+
+  it.scoped("have their pace also where all of them are empty", () =>
+    Effect.gen(function* () {
+      const them = yield* session()
+      let done = 0
+      yield* Effect.fork(
+        Effect.gen(function* () {
+          while (done < 1_000) {
+            assert.lengthOf(itemsIn(yield* ask(them, bodiesRequest))!, 0)
+            done += 1
+          }
+        }),
+      )
+      for (let step = 0; step < 100; step++) yield* TestClock.adjust("100 millis")
+      // A burst of ten, and then ten seconds of five; their few bytes and lookups are beside it.
+      assert.isAtLeast(done, 55)
+      assert.isAtMost(done, 62)
+    }).pipe(
+      Effect.provide(
+        layerOver(HistoryReader.layerNone, {
+          sessionCost: { perSecond: 500_000, burst: 1_000_000 },
+          requestCost: 100_000,
         }),
       ),
     ),

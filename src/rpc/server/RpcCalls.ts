@@ -15,6 +15,7 @@
 import { Clock, Context, Duration, Effect, Exit, Layer } from "effect"
 import type { SyncReport } from "../../observe/syncReport.ts"
 import { countCall, countResponse } from "../../observe/Metrics.ts"
+import { makePlaces, type Places } from "../../Places.ts"
 import type { ChainReader } from "../ChainReader.ts"
 import { type CallContext, callHistoryMethod, historyMethods } from "../HistoryMethods.ts"
 import type { JsonValue } from "../json.ts"
@@ -74,8 +75,8 @@ export class RpcCalls extends Context.Tag("annals/rpc/RpcCalls")<RpcCalls, RpcCa
       Effect.gen(function* () {
         const services = yield* Effect.context<ChainReader | Filters>()
         const lanes = {
-          logs: yield* Effect.makeSemaphore(resultsAtOnce),
-          others: yield* Effect.makeSemaphore(resultsAtOnce),
+          logs: makePlaces(resultsAtOnce),
+          others: makePlaces(resultsAtOnce),
         }
         const loop = new LoopTurns()
         const shared = { ...context, lanes, pause: loop.turn, senders: new SenderCache() }
@@ -90,7 +91,7 @@ export class RpcCalls extends Context.Tag("annals/rpc/RpcCalls")<RpcCalls, RpcCa
 interface CallSite extends RpcContext, CallContext {
   readonly subscriber: Subscriber | undefined
   /** Who has a turn, of all clients: first come, first served. */
-  readonly lanes: Readonly<Record<"logs" | "others", Effect.Semaphore>>
+  readonly lanes: Readonly<Record<"logs" | "others", Places>>
 }
 
 /** What the calls of one request share. */
@@ -179,7 +180,7 @@ const answerOf = (
 ): Effect.Effect<string, RpcError, ChainReader | Filters> => {
   const undos: Array<Effect.Effect<void>> = []
   return Effect.zipRight(shared.site.pause, working(id, method, params, shared, undos)).pipe(
-    shared.site.lanes[logMethods.has(method) ? "logs" : "others"].withPermits(1),
+    shared.site.lanes[logMethods.has(method) ? "logs" : "others"].within,
     (inTurn) =>
       Effect.flatMap(timeLeft(shared), (leftMs) =>
         Effect.timeoutFail(inTurn, {
