@@ -116,8 +116,10 @@ export const makePartFetch = Effect.fnUntraced(function* (lanes: PeerLanes, meth
     lanes.learnSize(peer, method.kind, kept, gas)
     // What was cut is looked at until its rest is there: the collector has the memory then.
     const parts = arrived.length + (cut === undefined ? 0 : 1)
-    if (arrived.length > 0) lendMemory(arrived[0]!.item, parts)
-    if (arrived.length > 0) yield* sink.arrived(method.kind, arrived)
+    if (arrived.length > 0) {
+      lendMemory(arrived[0]!.item, parts)
+      yield* sink.arrived(method.kind, arrived)
+    }
     const [firstEmpty] = dealt.empty
     if (firstEmpty !== undefined) {
       const fromBlock = firstEmpty.header.number

@@ -54,7 +54,7 @@ export const serveStore = (port: MessagePort): void => {
         running.delete(id)
         const message = replyOf(id, exit)
         if (message !== undefined) reply(message)
-        // Not before: a refusal names the hash of a block.
+        // Whatever is kept of them, or told, is a copy.
         if (request.call === "write") free(request.argument)
         if (request.call === "close") port.close()
       }),

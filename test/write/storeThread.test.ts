@@ -4,7 +4,8 @@ import { once } from "node:events"
 import { existsSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Either } from "effect"
+import { Effect, Either, Fiber } from "effect"
+import { generateChain } from "../../src/devnet/generatedChain.ts"
 import { Store, type StoreShape } from "../../src/write/Store.ts"
 import type { BlockPayload } from "../../src/write/rows.ts"
 import type { StoreError } from "../../src/write/StoreError.ts"
@@ -49,6 +50,8 @@ const packed = (blocks: ReadonlyArray<BlockPayload>) => {
   }))
   return { buffer, views }
 }
+
+type Packed = ReturnType<typeof packed>
 
 const failureOf = <A>(result: Either.Either<A, StoreError>) =>
   Either.isLeft(result) ? result.left.failure : assert.fail("it did not fail")
@@ -102,6 +105,32 @@ describe("the store's thread", () => {
         )
         assert.include(report, { damageCount: 0, blocks: 13 })
         assert.isNotEmpty(seen)
+      }),
+  )
+
+  it.scopedLive(
+    "tells a block that does not fit from one that does by their hashes, though their memory is freed",
+    () =>
+      Effect.gen(function* () {
+        const other = generateChain({ blocks: 8, shape: "tiny", seed: 6 })
+        const directory = yield* temporaryDirectory
+        const { refused } = yield* withThread(syncOptions(directory), (store) =>
+          Effect.gen(function* () {
+            const writing = Effect.fnUntraced(function* ({ views, buffer }: Packed) {
+              const write = yield* Effect.fork(store.write(views, [buffer]))
+              yield* Effect.yieldNow()
+              yield* store.flush
+              return yield* Fiber.join(write)
+            })
+            yield* writing(packed(payloads(chain, 1, 3)))
+            return yield* writing(packed(payloads(other, 4, 4)))
+          }),
+        )
+        assert.deepInclude(refused[0], {
+          reason: "parent",
+          expected: chain.hashAt(3),
+          actual: other.hashAt(3),
+        })
       }),
   )
 
