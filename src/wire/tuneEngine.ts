@@ -22,14 +22,6 @@ const HEAP_GROWING_PERCENT = 300
  */
 const INTERRUPT_BUDGET = 400_000
 
-/**
- * How full the heap must be, in percent of what it may grow to, before it is collected in the
- * background, and at once. Left alone V8 begins as soon as one more new space would fill it, which
- * with a small heap and large buffers is at half: a third of all collections were for that.
- */
-const BACKGROUND_COLLECTION_PERCENT = 95
-const COLLECTION_PERCENT = 100
-
 let tuned = false
 
 /**
@@ -45,6 +37,4 @@ export const tuneEngine = (): void => {
   Buffer.allocUnsafeSlow(LARGE_BLOCK_BYTES)
   v8.setFlagsFromString(`--interrupt-budget=${INTERRUPT_BUDGET}`)
   v8.setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`)
-  v8.setFlagsFromString(`--incremental-marking-soft-trigger=${BACKGROUND_COLLECTION_PERCENT}`)
-  v8.setFlagsFromString(`--incremental-marking-hard-trigger=${COLLECTION_PERCENT}`)
 }
