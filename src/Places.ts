@@ -54,14 +54,17 @@ export const makePlaces = (count: number): Places => {
 
   return {
     within: (work) =>
-      Effect.suspend(() => {
-        const turn = come()
-        const taken = turn.hasPlace ? work : Effect.zipRight(placeOf(turn), work)
-        return Effect.ensuring(
-          taken,
-          Effect.sync(() => leave(turn)),
-        )
-      }),
+      // Nothing may come between who comes and the promise to leave.
+      Effect.uninterruptibleMask((restore) =>
+        Effect.suspend(() => {
+          const turn = come()
+          const taken = turn.hasPlace ? work : Effect.zipRight(placeOf(turn), work)
+          return Effect.ensuring(
+            restore(taken),
+            Effect.sync(() => leave(turn)),
+          )
+        }),
+      ),
     waiting: () => queue.size,
   }
 }

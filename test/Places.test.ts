@@ -87,6 +87,30 @@ describe("places", () => {
     }),
   )
 
+  it.live("are not lost with who is interrupted between any two of its steps", () =>
+    Effect.gen(function* () {
+      for (let nth = 1; nth <= 30; nth++) {
+        const places = makePlaces(1)
+        let steps = 0
+        let visiting: Fiber.RuntimeFiber<void> | undefined
+        const interrupting: Scheduler.Scheduler = {
+          scheduleTask: (task, priority, fiber) =>
+            Scheduler.defaultScheduler.scheduleTask(task, priority, fiber),
+          shouldYield: (fiber) => {
+            if (fiber !== visiting || ++steps !== nth) return false
+            visiting.unsafeInterruptAsFork(fiber.id())
+            return 0
+          },
+        }
+        const visit = Effect.withScheduler(places.within(Effect.yieldNow()), interrupting)
+        visiting = yield* Effect.fork(visit)
+        yield* Fiber.await(visiting)
+        yield* places.within(Effect.void)
+        assert.strictEqual(places.waiting(), 0)
+      }
+    }).pipe(Effect.timeout("5 seconds")),
+  )
+
   it.effect("wake nobody but who has one, were it one of a thousand", () =>
     Effect.gen(function* () {
       const visitors = 1_000

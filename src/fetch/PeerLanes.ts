@@ -4,10 +4,11 @@
  * takes all the kinds that it is for, then reserves for all of them, then asks. What is learned of a peer (how fast it answers,
  * what its blocks weigh) is kept with it, and forgotten with it.
  */
-import { Duration, Effect, Fiber, type Scope } from "effect"
+import { Effect, Fiber, Option, type Scope } from "effect"
 import { type RequestKind, Stats } from "../observe/Stats.ts"
 import type { Peer } from "../peers/Peer.ts"
 import { Settings } from "../Settings.ts"
+import { deadline } from "../wire/Deadline.ts"
 import { type RequestError, Timeout } from "../wire/WireError.ts"
 import { ByteGate } from "./ByteGate.ts"
 import { FetchPlan } from "./FetchPlan.ts"
@@ -146,17 +147,17 @@ export const makePeerLanes = Effect.fnUntraced(function* (scope: Scope.Scope) {
   ) =>
     Effect.gen(function* () {
       const fiber = yield* Effect.forkIn(exchange(question, timeoutMs * LATE_TIMES), scope)
-      const inTime = yield* Fiber.join(fiber).pipe(
-        Effect.timeoutOption(Duration.millis(timeoutMs)),
+      const { peer, kind: what } = question
+      const inTime = yield* Effect.asSome(Fiber.join(fiber)).pipe(
+        Effect.raceFirst(Effect.as(deadline(timeoutMs, peer.heldMs), Option.none())),
         Effect.onInterrupt(() => Fiber.interrupt(fiber)),
       )
-      if (inTime._tag === "Some") return inTime.value
+      if (Option.isSome(inTime)) return inTime.value
       const listening = Fiber.join(fiber).pipe(
         Effect.flatMap(late),
         Effect.catchAll((error) => question.lateFailed?.(error) ?? Effect.void),
       )
       yield* Effect.forkIn(listening, scope)
-      const { peer, kind: what } = question
       return yield* new Timeout({ peerId: peer.peerId, what, afterMs: timeoutMs })
     })
 

@@ -13,6 +13,7 @@ export type Peer = Pick<
   | "ethVersion"
   | "inbound"
   | "announcedRange"
+  | "heldMs"
   | "getBlockHeaders"
   | "getBlockBodies"
   | "getReceipts"

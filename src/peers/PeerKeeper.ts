@@ -97,7 +97,6 @@ const makeKeeper = Effect.gen(function* () {
     measuring: Effect.Effect<A, MeasureError>,
   ): Effect.Effect<Measured<A>> =>
     (session.inbound ? inboundPlaces : ownPlaces)
-
       .within(
         // Each answer in time, and no end of questions: that is slow too.
         Effect.timeoutFail(measuring, {

@@ -40,7 +40,10 @@ type Job = () => Effect.Effect<void> | undefined
 /** Answers that one peer has not taken, in bytes, beyond which it gets empty ones: two large ones. */
 const MOST_UNSENT_BYTES = 4 * 1024 * 1024
 
-/** What waits for its turn of one peer's requests, in bytes of RLP and {@link REQUEST_BYTES} for each. */
+/**
+ * What waits for its turn of one peer's requests, in bytes of RLP and {@link REQUEST_BYTES} for each.
+ * Views of the hashes take another three times their bytes.
+ */
 export const MOST_WAITING_BYTES = 64 * 1024
 
 /** What a small request weighs in memory beside its RLP. */
@@ -65,6 +68,7 @@ export class Serving {
   #running = 0
   readonly #waiting: Array<Waiting> = []
   #waitingBytes = 0
+  #advancing = false
   /** Reads on; undefined while we read. */
   #readOn: (() => void) | undefined
 
@@ -104,6 +108,8 @@ export class Serving {
   end(): void {
     this.#book(-this.#unsentBytes)
     this.#waiting.length = 0
+    this.#waitingBytes = 0
+    this.#readOn = undefined
   }
 
   get #free(): boolean {
@@ -172,14 +178,19 @@ export class Serving {
   }
 
   #next(): void {
+    // What is done at once comes back here from within: one loop goes through all.
+    if (this.#advancing) return
+    this.#advancing = true
     while (this.#free && this.#link.ended === undefined) {
       const next = this.#waiting.shift()
       if (next === undefined) break
       this.#waitingBytes -= next.bytes
       this.#start(next.job)
     }
+    this.#advancing = false
     const readOn = this.#readOn
-    if (readOn === undefined || this.#waitingBytes >= MOST_WAITING_BYTES) return
+    // Not for each that is done: what comes is read in gulps.
+    if (readOn === undefined || this.#waitingBytes > MOST_WAITING_BYTES / 2) return
     this.#readOn = undefined
     readOn()
   }

@@ -8,7 +8,7 @@
  * Between the socket and an answer there is plain synchronous code; Effect is met per request.
  *
  * Invariants:
- * - a request ends exactly once: by its answer, by its deadline, or by the end of the session;
+ * - a request ends exactly once: by its answer, by its deadline (`Deadline.ts`), or by the end of the session;
  * - an answer that came late is dropped and counted; one that was never asked for ends the session,
  *   as does all that breaks the protocol ({@link Breach}): that blames one request with `Malformed`,
  *   the others fail with `Disconnected`;
@@ -127,6 +127,8 @@ export interface Session {
   readonly lateAnswers: () => number
   /** Requests that wait for their answer. */
   readonly openRequests: () => number
+  /** Milliseconds for which it was not read, for a reason of ours: what was late then is not the peer's. */
+  readonly heldMs: () => number
   readonly getBlockHeaders: (
     query: HeadersQuery,
     timeoutMs: number,

@@ -4,11 +4,12 @@
  *
  * Answers are matched in plain synchronous code, in the call that brings their last byte.
  */
-import { type Clock, Deferred, Duration, Effect, FiberSet, type Scope } from "effect"
+import { type Clock, Deferred, Effect, FiberSet, type Scope } from "effect"
 import { toHex } from "../domain/hex.ts"
 import { RlpError } from "../domain/rlp.ts"
 import { Allowance } from "./allowance.ts"
 import { BreachError, isConduct } from "./breach.ts"
+import { deadline } from "./Deadline.ts"
 import {
   beginItems,
   beginReceipts,
@@ -61,9 +62,6 @@ const GOSSIP: ReadonlySet<number> = new Set([
   ETH.newPooledTransactionHashes,
   ETH.pooledTransactions,
 ])
-
-/** So many times its deadline a request may be prolonged, while we do not read. */
-const MOST_PROLONGED = 4
 
 /** Bytes of a frame whose message weighs `bytes`: snappy's worst case, and the code. */
 const frameBytesOf = (bytes: number): number => bytes + Math.ceil(bytes / 6) + 64
@@ -193,6 +191,7 @@ class SessionCore {
       bytesReceived: () => link.bytesReceived,
       lateAnswers: () => this.#lateAnswers,
       openRequests: () => this.#open.size,
+      heldMs: () => link.heldMs,
       ...this.#requests(),
       sendRaw: (code, payload) => Effect.sync(() => link.send(eth.offset + code, payload)),
       disconnect: (reason) => Effect.sync(() => link.close(reason, "asked")),
@@ -254,20 +253,14 @@ class SessionCore {
       const id = this.#open.add({ kind, limit, startedNanos, resume })
       this.#link.send(this.#opened.eth.offset + code, encode(id))
       return Effect.sync(() => this.#open.giveUp(id))
-    }).pipe(Effect.raceFirst(this.#tooLate(kind, timeoutMs)))
-  }
-
-  /** Fails when the time of a request is over, in which what we did not read is not counted. */
-  #tooLate(kind: RequestKind, timeoutMs: number): Effect.Effect<never, Timeout> {
-    const heldBeforeMs = this.#link.heldMs
-    const mostMs = timeoutMs * MOST_PROLONGED
-    const waitFor = (ms: number, givenMs: number): Effect.Effect<never, Timeout> =>
-      Effect.flatMap(Effect.sleep(Duration.millis(ms)), () => {
-        const heldMs = Math.min(this.#link.heldMs - heldBeforeMs, mostMs)
-        if (heldMs > givenMs) return waitFor(heldMs - givenMs, heldMs)
-        return Effect.fail(new Timeout({ what: kind, afterMs: timeoutMs, peerId: this.#peerId }))
-      })
-    return Effect.suspend(() => waitFor(timeoutMs, 0))
+    }).pipe(
+      Effect.raceFirst(
+        Effect.zipRight(
+          deadline(timeoutMs, () => this.#link.heldMs),
+          new Timeout({ what: kind, afterMs: timeoutMs, peerId }),
+        ),
+      ),
+    )
   }
 
   /** Whether a frame of this size may come now. */
@@ -290,7 +283,7 @@ class SessionCore {
     if (GOSSIP.has(code)) return this.#onGossip(payload.length)
     const { maxMessageBytes } = this.#limits
     if (REQUESTS.has(code)) {
-      // Answered at once, and so without the wait that slows other requests down.
+      // Answered without a pace, and so without the wait that slows other requests down.
       if (code === ETH.getPooledTransactions) this.#onPoolRequest()
       return serving.request(code, this.#link.open(payload, maxMessageBytes))
     }

@@ -372,4 +372,25 @@ describe("an ingest in memory", () => {
       assert.strictEqual(end.heldBytes, 0)
     }),
   )
+
+  it.scoped("does not blame a peer for the time in which nothing was read from it", () =>
+    Effect.gen(function* () {
+      const clock = yield* Effect.clock
+      const peer = fakePeer({
+        name: "held",
+        served,
+        latencyMs: 700,
+        lateKinds: ["receipts"],
+        // Half the time.
+        heldMs: () => clock.unsafeCurrentTimeMillis() / 2,
+      })
+      const end = yield* ingest({
+        peers: [peer],
+        work: BlockRanges.of(1, 1),
+        settings: { requestTimeoutMs: 500 },
+      })
+      assert.deepStrictEqual(end.failed, [])
+      assert.deepStrictEqual(end.failures, {})
+    }),
+  )
 })

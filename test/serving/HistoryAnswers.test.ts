@@ -234,6 +234,28 @@ describe("answers to peers", () => {
     ),
   )
 
+  it.scoped("have their pace also where they are refused", () =>
+    Effect.gen(function* () {
+      const seconds = 10
+      const sessions = yield* Effect.all(Array.from({ length: 5 }, () => session()))
+      const asking = sessions.flatMap((them) =>
+        Array.from({ length: 4 }, () => Effect.forever(ask(them, bodiesRequest))),
+      )
+      yield* Effect.fork(Effect.all(asking, { concurrency: "unbounded" }))
+      for (let step = 0; step < 10 * seconds; step++) yield* TestClock.adjust("100 millis")
+      const { refused } = (yield* Stats).network.served
+      assert.isAtLeast(refused, asking.length)
+      assert.isAtMost(refused, asking.length * (seconds + 1))
+    }).pipe(
+      Effect.provide(
+        layerOver(HistoryReader.layerNone, {
+          cost: { perSecond: 10_000, burst: 10_000 },
+          requestCost: 100_000,
+        }),
+      ),
+    ),
+  )
+
   it.scoped("wait their turn above the rate, and are empty where that would take too long", () =>
     Effect.gen(function* () {
       const [them, other] = [yield* session(), yield* session()]
@@ -246,11 +268,11 @@ describe("answers to peers", () => {
       })
       yield* TestClock.adjust("1 millis")
       // Of twelve five come at once, two have to wait, and for the others it would be too long.
-      assert.lengthOf(yield* answered, 10)
+      assert.lengthOf(yield* answered, 5)
       // The others are none the worse for it.
       assert.strictEqual(itemsIn(yield* ask(other, bodiesRequest))?.length, 1)
       yield* TestClock.adjust("499 millis")
-      assert.lengthOf(yield* answered, 11)
+      assert.lengthOf(yield* answered, 6)
       yield* TestClock.adjust("500 millis")
       const counts = yield* Fiber.joinAll(asked)
       assert.deepEqual([...counts], [1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0])

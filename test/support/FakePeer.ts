@@ -27,6 +27,8 @@ export interface FakePeerOptions {
   readonly silentFor?: number
   /** The kinds of request that the latency is for; all when not given. */
   readonly lateKinds?: ReadonlyArray<"headers" | "receipts" | "bodies">
+  /** Milliseconds for which we did not read from it; none when not given. */
+  readonly heldMs?: () => number
   /** Over eth/70, where it cuts an answer's receipts. */
   readonly cutBytes?: number
   /** Changes what an honest peer would answer. */
@@ -135,6 +137,7 @@ export const fakePeer = (options: FakePeerOptions): FakePeer => {
       client: `fake/${options.name}`,
       ethVersion,
       inbound: false,
+      heldMs: options.heldMs ?? (() => 0),
       announcedRange: () => (ethVersion === 68 ? undefined : announcedRange),
       getBlockHeaders: (query, timeoutMs) => {
         const from = typeof query.start === "number" ? query.start : -1
