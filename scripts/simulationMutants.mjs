@@ -129,6 +129,24 @@ const MUTANTS = [
     to: "const alone = 0",
   },
   {
+    bug: "serving: a place that becomes free is handed to nobody",
+    file: "src/Places.ts",
+    from: "next.wake?.()",
+    to: "",
+  },
+  {
+    bug: "serving: who has asked too much at once is never read again",
+    file: "src/wire/Serving.ts",
+    from: "readOn()\n",
+    to: "\n",
+  },
+  {
+    bug: "serving: headers after that of our head begin one too late",
+    file: "src/serving/HistoryAnswers.ts",
+    from: "first.number + (query.skip + 1) *",
+    to: "first.number + (query.skip + 2) *",
+  },
+  {
     bug: "fetch: the memory of an answer is free after the first of its blocks",
     file: "src/fetch/PartFetch.ts",
     from: "lendMemory(arrived[0]!.item, parts)",

@@ -11,7 +11,11 @@
 import { Effect, Layer } from "effect"
 import { isProgram, startThread, type Thread } from "../threads/Thread.ts"
 import { threadProgram } from "../threads/threadProgram.ts"
-import { HistoryReader, HistoryUnavailable } from "../serving/HistoryReader.ts"
+import {
+  HistoryReader,
+  type HistoryReaderShape,
+  HistoryUnavailable,
+} from "../serving/HistoryReader.ts"
 import {
   type ReaderCallName,
   type ReaderCalls,
@@ -19,6 +23,7 @@ import {
   type ReaderRequest,
   unpackItems,
 } from "./readerProtocol.ts"
+import type { ReaderSession } from "./ReaderSession.ts"
 import type { StoreError } from "./StoreError.ts"
 
 /** In a thread of its own. The directory's store is opened at the first question. */
@@ -56,15 +61,17 @@ export const layerStoreReaderInline = (directory: string): Layer.Layer<HistoryRe
     Effect.gen(function* () {
       // SQLite is loaded only where it runs.
       const { openReaderSession } = yield* Effect.promise(() => import("./ReaderSession.ts"))
-      const session = yield* openReaderSession(directory)
-      return {
-        headers: (query, limits) => Effect.mapError(session.headers(query, limits), unavailable),
-        bodies: (hashes, limits) => Effect.mapError(session.bodies(hashes, limits), unavailable),
-        receipts: (query, limits) => Effect.mapError(session.receipts(query, limits), unavailable),
-        held: Effect.mapError(session.held, unavailable),
-      }
+      return historyOf(yield* openReaderSession(directory))
     }),
   )
+
+/** A store that is open on the calling thread, for who asks for history. */
+export const historyOf = (session: ReaderSession): HistoryReaderShape => ({
+  headers: (query, limits) => Effect.mapError(session.headers(query, limits), unavailable),
+  bodies: (hashes, limits) => Effect.mapError(session.bodies(hashes, limits), unavailable),
+  receipts: (query, limits) => Effect.mapError(session.receipts(query, limits), unavailable),
+  held: Effect.mapError(session.held, unavailable),
+})
 
 const unavailable = ({ message }: StoreError): HistoryUnavailable =>
   new HistoryUnavailable({ reason: message })

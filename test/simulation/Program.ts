@@ -29,12 +29,14 @@ import { PeerSource } from "../../src/peers/PeerSource.ts"
 import { Reputation } from "../../src/peers/Reputation.ts"
 import { checks } from "../../src/process/checks.ts"
 import { HistoryAnswers } from "../../src/serving/HistoryAnswers.ts"
-import { HistoryReader } from "../../src/serving/HistoryReader.ts"
+import { HistoryReader, type HistoryReaderShape } from "../../src/serving/HistoryReader.ts"
 import { OurHead } from "../../src/serving/OurHead.ts"
 import { defaults, Settings } from "../../src/Settings.ts"
 import { Store } from "../../src/write/Store.ts"
 import type { StoreError } from "../../src/write/StoreError.ts"
 import { layerStorePeerCache } from "../../src/write/StorePeerCache.ts"
+import { openReaderSession, type ReaderSession } from "../../src/write/ReaderSession.ts"
+import { historyOf } from "../../src/write/StoreReader.ts"
 import type { OpenOptions } from "../../src/write/storeProtocol.ts"
 import { openSession } from "../../src/write/StoreSession.ts"
 import { spec, trueChain } from "./chains.ts"
@@ -147,7 +149,7 @@ export const runProgram = (
         layerLog(world),
       )
       return yield* watched(plan, directory, accounts).pipe(
-        Effect.provide(layerNetwork(world, accounts.gate)),
+        Effect.provide(layerNetwork(world, accounts.gate, layerReader(plan, directory))),
         Effect.provide(surroundings),
         Effect.provide(store),
       )
@@ -219,7 +221,32 @@ const layerStore = (
     }),
   )
 
-const layerNetwork = (world: ConnectorWorld, gate: GateAccount) =>
+/** What peers that ask are answered from, and how long that takes, as if it were another thread. */
+const layerReader = (plan: Plan, directory: string): Layer.Layer<HistoryReader, StoreError> =>
+  plan.peers.some(({ asks }) => asks !== undefined)
+    ? Layer.scoped(HistoryReader, Effect.map(openReaderSession(directory), slowly))
+    : HistoryReader.layerNone
+
+/** Milliseconds that a read takes; and how many there are at once, so that others wait. */
+const READ_MS = 2
+const READS_AT_ONCE = 2
+
+const slowly = (session: ReaderSession): HistoryReaderShape => {
+  const { headers, bodies, receipts, held } = historyOf(session)
+  const later = Effect.delay(READ_MS)
+  return {
+    headers: (query, limits) => later(headers(query, limits)),
+    bodies: (hashes, limits) => later(bodies(hashes, limits)),
+    receipts: (query, limits) => later(receipts(query, limits)),
+    held,
+  }
+}
+
+const layerNetwork = (
+  world: ConnectorWorld,
+  gate: GateAccount,
+  reader: Layer.Layer<HistoryReader, StoreError>,
+) =>
   Dialer.layerCached.pipe(
     Layer.provideMerge(
       Layer.effect(
@@ -234,7 +261,7 @@ const layerNetwork = (world: ConnectorWorld, gate: GateAccount) =>
     ),
     Layer.provide(layerSimConnector(world)),
     Layer.provideMerge(Inbound.layerNone),
-    Layer.provide(Layer.provide(HistoryAnswers.layer, HistoryReader.layerNone)),
+    Layer.provide(Layer.provide(HistoryAnswers.layerWith({ atOnce: READS_AT_ONCE }), reader)),
     Layer.provideMerge(PeerKeeper.layer),
     Layer.provideMerge(Blame.layer),
     Layer.provideMerge(

@@ -24,7 +24,6 @@ import {
   decodeGetBlockHeaders,
   decodeGetReceipts,
   encodeBlockRangeUpdate,
-  encodeGetBlockHeaders,
   encodeItems,
   ETH,
   type EthRequest,
@@ -34,8 +33,9 @@ import { FIRST_CAPABILITY_CODE } from "../../src/wire/hello.ts"
 import type { MessageLink } from "../../src/wire/MessageLink.ts"
 import type { Enode } from "../../src/chain/enode.ts"
 import { forkedChain, otherChain, spec, trueChain } from "./chains.ts"
+import { Curiosity } from "./Curiosity.ts"
 import { Dice } from "./dice.ts"
-import type { PeerPlan, Plan } from "./plan.ts"
+import { type Asking, type PeerPlan, type Plan, sendsForgedHeaders } from "./plan.ts"
 import type { Trace } from "./trace.ts"
 import type { VirtualTime } from "./VirtualTime.ts"
 
@@ -55,15 +55,20 @@ export class SimPeer {
   readonly publicKey: Uint8Array
   /** Sessions that are open now, as this side sees it. */
   sessions = 0
+  /** What was wrong with the answers that it had: which invariant, and how. */
+  readonly complaints: Array<readonly [invariant: string, detail: string]> = []
   /** The largest answer that it gave, in bytes. */
   mostAnswerBytes = 0
   readonly #world: Surroundings
   readonly #chain: ServedChain
   readonly #source: HistorySource
   readonly #dice: Dice
+  readonly #curious: Dice
+  readonly #judges: boolean
+  readonly #hasLargeBlocks: boolean
   #requests = 0
 
-  constructor(plan: PeerPlan, { seed, chain }: Plan, world: Surroundings) {
+  constructor(plan: PeerPlan, { seed, chain, peers, hasLargeBlocks }: Plan, world: Surroundings) {
     const keys = keysOf(plan.index)
     this.plan = plan
     this.privateKey = keys.privateKey
@@ -78,6 +83,9 @@ export class SimPeer {
     this.#chain = chainOf(plan, chain)
     this.#source = sourceOf(plan, this.#chain)
     this.#dice = new Dice(seed).split(`peer ${plan.index}`)
+    this.#curious = new Dice(seed).split(`questions ${plan.index}`)
+    this.#judges = !peers.some(sendsForgedHeaders)
+    this.#hasLargeBlocks = hasLargeBlocks
   }
 
   /** Whether a dial gets through this time. */
@@ -104,10 +112,13 @@ export class SimPeer {
     const { sessionMs, asks, name } = this.plan
     this.sessions += 1
     link.admitFrames(() => true)
+    const curiosity = asks && this.#curiosity(link, asks)
     link.use({
-      message: (code, payload) => this.#onMessage(link, code - FIRST_CAPABILITY_CODE, payload),
+      message: (code, payload) =>
+        this.#onMessage(link, code - FIRST_CAPABILITY_CODE, payload, curiosity),
       end: ({ by, reason }) => {
         this.sessions -= 1
+        curiosity?.end()
         trace.note(name, `session over, ${by === "us" ? "left" : "let go"}: ${reason}`)
       },
     })
@@ -118,22 +129,41 @@ export class SimPeer {
         else cutOff()
       })
     }
-    if (asks) this.#ask(link)
   }
 
-  /** Asks for what we surely do not have, and for our genesis, as a real peer may. */
-  #ask(link: MessageLink): void {
-    const query = { start: 0, limit: 3, skip: 0, reverse: false }
-    for (let id = 1n; id <= 20n; id++)
-      this.#send(link, ETH.getBlockHeaders, encodeGetBlockHeaders(id, query))
+  #curiosity(link: MessageLink, asking: Asking): Curiosity {
+    const { name, ethVersion: version } = this.plan
+    const complain = (invariant: string, detail: string): void => {
+      this.complaints.push([invariant, `${name}: ${detail}`])
+    }
+    const { time } = this.#world
+    return new Curiosity(
+      {
+        // Where frames are held back for want of room, questions behind them are.
+        asking: this.#hasLargeBlocks ? { ...asking, withinMs: undefined } : asking,
+        version,
+        chain: this.#chain,
+        judges: this.#judges,
+        dice: this.#curious,
+        time,
+        complain,
+      },
+      link,
+    )
   }
 
   #send(link: MessageLink, code: number, payload: Uint8Array): void {
     link.send(FIRST_CAPABILITY_CODE + code, payload)
   }
 
-  #onMessage(link: MessageLink, code: number, payload: Uint8Array): void {
+  #onMessage(
+    link: MessageLink,
+    code: number,
+    payload: Uint8Array,
+    curiosity: Curiosity | undefined,
+  ): void {
     const plain = link.open(payload, MAX_MESSAGE_BYTES)
+    if (curiosity?.answered(code, plain) === true) return
     const request = this.#read(code, plain)
     if (request === undefined) return
     this.#requests += 1

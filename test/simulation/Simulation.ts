@@ -19,6 +19,7 @@
  * - memory is bounded: what the gate holds is within its budget and what may overdraw it;
  * - counts are true: what is said to be done was written, and once;
  * - the blameless are not banned;
+ * - who asks is answered, and answers are true: what peers ask us for comes in time, and is the chain's;
  * - no defects: nothing dies, and a store fails only where the disk did.
  */
 import { Cause, Effect, Exit, type Fiber } from "effect"
@@ -168,6 +169,9 @@ class World {
     setHook(undefined)
     this.#nowMs = this.#time.nowMs + 1_000
     this.#trace.note("world", describe(result))
+    for (const { complaints } of peers) {
+      for (const [invariant, detail] of complaints) this.#say(invariant, detail)
+    }
     if (result.kind === "killed") return this.#afterKill(accounts)
     this.#counts.diskErrors += befalling.struck ? 1 : 0
     const held = this.#afterEnd(result, befalling, accounts, sessions)

@@ -42,6 +42,21 @@ export type WireFault = (typeof wireFaults)[number]
 /** The chain that a peer serves. */
 export type ServedKind = "true" | "other" | { readonly forkedFrom: number }
 
+/** How a peer asks us for headers, bodies and receipts. */
+export interface Asking {
+  /** Questions in one go, */
+  readonly atOnce: number
+  /** and again after so many milliseconds, */
+  readonly everyMs: number
+  /** so often in a session. */
+  readonly rounds: number
+  /** When each has to be answered, in milliseconds; undefined for whenever it may be. */
+  readonly withinMs: number | undefined
+}
+
+/** As a node asks who syncs from us. */
+export const POLITE: Asking = { atOnce: 20, everyMs: 400, rounds: 3, withinMs: 5_000 }
+
 /** A peer of the world. Times are milliseconds, blocks inclusive. */
 export interface PeerPlan {
   readonly name: string
@@ -71,8 +86,8 @@ export interface PeerPlan {
   readonly refuseChance: number
   /** How much later than asked for bodies and receipts come of who is late. */
   readonly lateMs: readonly [number, number]
-  /** Whether it asks us for something. */
-  readonly asks: boolean
+  /** What it asks us for; undefined for nothing. */
+  readonly asks: Asking | undefined
   /** Whether it does nothing that deserves a ban. */
   readonly blameless: boolean
 }
@@ -232,7 +247,7 @@ export const honest = (dice: Dice, index: number, name: string, head: number): P
     sessionMs: undefined,
     refuseChance: 0,
     lateMs: [500, 9_000],
-    asks: dice.chance(0.1),
+    asks: dice.chance(0.1) ? POLITE : undefined,
     blameless: true,
   }
 }

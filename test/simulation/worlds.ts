@@ -1,6 +1,6 @@
 /**
  * The worlds of the seeds: plans of `plan.ts`, some of them made to be about one thing: who is right
- * without a trusted hash, large frames, peers that are just too late.
+ * without a trusted hash, large frames, peers that are just too late, peers that flood us with questions.
  *
  * In: a seed. Out: its {@link Plan}. Pure: the same seed always gives the same plan, and a world that is
  * not about one thing is the plain plan of its seed.
@@ -25,9 +25,48 @@ export const planOf = (seed: number): Plan => {
   const sizes = new Dice(seed).split("sizes")
   if (sizes.chance(LARGE_SHARE)) return enlargedPlan(sizes, decided)
   const lateness = new Dice(seed).split("lateness")
-  return decided === plan && !plan.deserted && lateness.chance(LATE_SHARE)
-    ? latePlan(lateness, plan)
-    : decided
+  const lateOrNot =
+    decided === plan && !plan.deserted && lateness.chance(LATE_SHARE)
+      ? latePlan(lateness, plan)
+      : decided
+  const curiosity = new Dice(seed).split("curiosity")
+  return !plan.deserted && curiosity.chance(CURIOUS_SHARE)
+    ? curiousPlan(curiosity, lateOrNot)
+    : lateOrNot
+}
+
+/** How many of the worlds have peers that ask for far more than anybody needs. */
+const CURIOUS_SHARE = 0.04
+
+/** More than may wait for its turn, so that for a while nothing is read from who asks so much. */
+const MANY_QUESTIONS = 300
+
+/**
+ * The same world with peers that flood us with questions: what they have themselves comes behind
+ * them, late where they are too many. They are strangers, or those without whom nothing is whole.
+ */
+const curiousPlan = (dice: Dice, plan: Plan): Plan => {
+  const { peers, endBlock, unheld, settings } = plan
+  // At 200 a second each, and all of what others ask besides.
+  const withinMs = 30_000
+  if (dice.chance(0.5)) {
+    const asks = { atOnce: MANY_QUESTIONS, everyMs: 1_000, rounds: 1, withinMs }
+    return { ...plan, peers: peers.map((peer) => ({ ...peer, asks, blameless: false })) }
+  }
+  const curious = Array.from({ length: dice.between(1, 2) }, (_, at): PeerPlan => {
+    const index = peers.length + at
+    const peer = honest(dice, index, `curious-${index}`, endBlock)
+    const atOnce = dice.pick([50, 200, 600])
+    const everyMs = dice.pick([100, 1_000])
+    const asks = { atOnce, everyMs, rounds: dice.between(1, 3), withinMs }
+    return { ...peer, asks, blameless: false }
+  })
+  const all = [...curious, ...peers]
+  return {
+    ...plan,
+    peers: unheld === undefined ? all : all.map((peer) => lacking(peer, unheld)),
+    settings: { ...settings, maxPeers: settings.maxPeers + curious.length },
+  }
 }
 
 /** How many of the worlds have peers that are just too late, so that two fetch the same blocks. */
