@@ -51,7 +51,7 @@ const curiousPlan = (dice: Dice, plan: Plan): Plan => {
   const withinMs = 30_000
   if (dice.chance(0.5)) {
     const asks = { atOnce: MANY_QUESTIONS, everyMs: 1_000, rounds: 1, withinMs }
-    return { ...plan, peers: peers.map((peer) => ({ ...peer, asks, blameless: false })) }
+    return { ...plan, peers: peers.map((peer) => ({ ...peer, asks })) }
   }
   const curious = Array.from({ length: dice.between(1, 2) }, (_, at): PeerPlan => {
     const index = peers.length + at
