@@ -28,7 +28,6 @@ import {
   type Contestant,
   initialState,
   nextWakeMs,
-  ownedBy,
   type SchedulerCommand,
   type SchedulerEvent,
   type SchedulerState,
@@ -163,17 +162,6 @@ const makeScheduler = Effect.fnUntraced(function* (open: boolean) {
   /** A lack of what may be there in a moment: no fault, the peer is let rest for as long. */
   const isNotYet = (error: FetchError): boolean =>
     (error._tag === "MissingHeaders" || error._tag === "EmptyAnswer") && live.has(error.fromBlock)
-  /** A lack of what has come from others meanwhile, or was of a chain that is left: no fault either. */
-  const isUnwanted = (
-    batchId: number,
-    blocks: ReadonlyArray<number>,
-    error: FetchError,
-  ): boolean => {
-    const batch = state.batches.get(batchId)
-    if (batch === undefined || !isLack(error)) return false
-    const owned = ownedBy(state, batch)
-    return !blocks.some((block) => owned.has(block))
-  }
   const restShortly = (peerId: string): void => {
     const untilMs = clock.unsafeCurrentTimeMillis() + NOT_YET_MS
     const peer = state.peers.get(peerId)
@@ -248,7 +236,6 @@ const makeScheduler = Effect.fnUntraced(function* (open: boolean) {
         restShortly(error.peerId)
         return giveBack(batchId, blocks, error)
       }
-      if (isUnwanted(batchId, blocks, error)) return giveBack(batchId, blocks, error)
       const { peer } = blame.count(error)
       const batch = batches.get(batchId)
       // Before the blocks go back: otherwise another slot of the same peer is given them at once.

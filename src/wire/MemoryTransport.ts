@@ -82,8 +82,10 @@ export class MemoryTransport implements Transport {
         other.#flow()
       }, chunk.length)
     }
-    other.#writerWaits = other.#unread > this.#highWaterBytes
-    return !other.#writerWaits
+    const full = other.#unread > this.#highWaterBytes
+    // Who was told to wait is told of the end of it, whatever it has written since.
+    if (full) other.#writerWaits = true
+    return !full
   }
 
   pause(): void {
