@@ -51,15 +51,10 @@ const curiousPlan = (dice: Dice, plan: Plan): Plan => {
   const withinMs = 30_000
   if (dice.chance(0.5)) {
     const asks = { atOnce: MANY_QUESTIONS, everyMs: 1_000, rounds: 1, withinMs }
-    return {
-      ...plan,
-      // Who comes back floods again, and is late again.
-      peers: peers.map((peer) => ({
-        ...peer,
-        asks,
-        blameless: peer.blameless && peer.fault === undefined && peer.sessionMs === undefined,
-      })),
-    }
+    // Not who comes and goes: it would flood us each time, and be late each time.
+    const asking = (peer: PeerPlan): PeerPlan =>
+      peer.fault === undefined && peer.sessionMs === undefined ? { ...peer, asks } : peer
+    return { ...plan, peers: peers.map((peer) => asking(peer)) }
   }
   const curious = Array.from({ length: dice.between(1, 2) }, (_, at): PeerPlan => {
     const index = peers.length + at
